@@ -1,7 +1,10 @@
 package peering
 
 import (
+	"cmp"
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -43,7 +46,6 @@ type ClusterStatus struct {
 	NodesUp    int // with an established session
 	Blocks     []BlockCount
 	Conflicts  int // blocks that more than one node announces
-	Held       int // withdrawals the brake holds back
 	Peers      []PeerStatus
 }
 
@@ -62,7 +64,7 @@ type PeerStatus struct {
 	Flaps        uint64    // how often it left Established
 	EndOfRIB     Families  // families whose End-of-RIB came in this session
 	Negotiated   Families  // of this session
-	Received     [2]int    // paths in the Adj-RIB-In, IPv4 and IPv6, rejected ones included
+	Received     [2]int    // paths in the Adj-RIB-In, IPv4 and IPv6, rejected ones included (at most 1024 of those)
 	Accepted     [2]int    // of these, what the policy accepted
 	Rejected     map[Reason]uint64
 	LastRejected []Rejection // the most recent, newest last, at most a handful
@@ -86,4 +88,80 @@ type RouteStatus struct {
 	Since      time.Time    // when this owner was chosen
 	StaleSince time.Time    // zero: fresh
 	Rivals     []netip.Addr // other nodes that announce the same block
+}
+
+// Status is an immutable picture of the mesh at this moment. It shares nothing with the Mesh.
+func (m *Mesh) Status() Status {
+	s := Status{
+		Cluster: m.cfg.Cluster, Own: slices.Clone(m.own), OwnKnown: m.OwnKnown(), Converged: m.Converged(),
+		Deadline: m.byDeadline, ConvergedAt: m.converged, RoutesWanted: len(m.blocks),
+	}
+	byCluster := map[string][]PeerStatus{}
+	for _, p := range m.peers {
+		if p.Role == RoleBIRD {
+			s.BIRD = append(s.BIRD, p.status())
+			continue
+		}
+		byCluster[p.Cluster] = append(byCluster[p.Cluster], p.status())
+	}
+	sortPeers(s.BIRD)
+	for name, c := range m.clusters {
+		peers := byCluster[name]
+		sortPeers(peers)
+		s.Clusters = append(s.Clusters, c.status(peers))
+	}
+	slices.SortFunc(s.Clusters, func(a, b ClusterStatus) int { return cmp.Compare(a.Name, b.Name) })
+	return s
+}
+
+// Routes lists every wanted route, in no order: sorting many is the reader's work, not that of the mesh's goroutine.
+func (m *Mesh) Routes() []RouteStatus {
+	out := make([]RouteStatus, 0, len(m.blocks))
+	for _, b := range m.blocks {
+		out = append(out, b.status())
+	}
+	return out
+}
+
+func (b *block) status() RouteStatus {
+	s := RouteStatus{
+		Prefix: b.prefix, Cluster: b.home.Name, NextHop: b.nextHop, Peer: b.owner.Addr, Since: b.since, StaleSince: b.stale,
+	}
+	if b.conflict {
+		for _, p := range b.cands {
+			if hop := p.rib[b.prefix].nextHop; hop != b.nextHop {
+				s.Rivals = append(s.Rivals, hop)
+			}
+		}
+	}
+	return s
+}
+
+func (c *cluster) status(peers []PeerStatus) ClusterStatus {
+	s := ClusterStatus{Name: c.Name, PodCIDRs: slices.Clone(c.PodCIDRs), Conflicts: c.conflicts, Peers: peers}
+	for _, p := range peers {
+		s.NodesKnown++
+		if p.Up {
+			s.NodesUp++
+		}
+	}
+	for _, f := range (IPv4 | IPv6).List() {
+		s.Blocks = append(s.Blocks, *c.blocks[f])
+	}
+	return s
+}
+
+func (p *peer) status() PeerStatus {
+	s := PeerStatus{
+		Peer: p.Peer, Up: p.up, Since: p.since, Reason: p.reason, Flaps: p.flaps, EndOfRIB: p.eor, Negotiated: p.negotiated,
+		Received: p.count, Accepted: p.count, Rejected: maps.Clone(p.rejected), LastRejected: slices.Clone(p.last),
+	}
+	for prefix := range p.refused {
+		s.Received[familyIndex(prefix)]++
+	}
+	return s
+}
+
+func sortPeers(peers []PeerStatus) {
+	slices.SortFunc(peers, func(a, b PeerStatus) int { return a.Peer.Addr.Compare(b.Peer.Addr) })
 }

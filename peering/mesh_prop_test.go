@@ -1,0 +1,154 @@
+package peering
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// TestMeshProperties drives a Mesh with anything that can happen, in any order, and checks after each step what must
+// always be true.
+func TestMeshProperties(t *testing.T) { rapid.Check(t, meshProperties) }
+
+// FuzzMesh is the same under the native fuzzer.
+func FuzzMesh(f *testing.F) { f.Fuzz(rapid.MakeFuzz(meshProperties)) }
+
+func meshProperties(t *rapid.T) {
+	nodes := []netip.Addr{nodeA, nodeB, nodeC}
+	node := rapid.SampledFrom(nodes)
+	anyPeer := rapid.SampledFrom(append([]netip.Addr{bird}, nodes...))
+	block := rapid.Custom(func(t *rapid.T) netip.Prefix {
+		second := rapid.SampledFrom([]byte{1, 1, 1, 2}).Draw(t, "second octet")
+		first := rapid.SampledFrom([]byte{20, 20, 20, 10}).Draw(t, "first octet")
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte{first, second, 0, rapid.SampledFrom([]byte{0, 64, 128}).Draw(t, "last")}), 26)
+	})
+	now := t0
+	m := NewMesh(testConfig(), now)
+	table := map[netip.Prefix]netip.Addr{}
+	listed := nodes
+
+	step := func(ch Changes) {
+		seen := map[netip.Prefix]bool{}
+		for _, r := range ch.Routes {
+			if seen[r.Prefix] {
+				t.Fatalf("two changes of %s in one step", r.Prefix)
+			}
+			seen[r.Prefix] = true
+			if old, had := table[r.Prefix]; had && old == r.NextHop {
+				t.Fatalf("a change of %s that changes nothing", r.Prefix)
+			}
+			if r.NextHop.IsValid() {
+				table[r.Prefix] = r.NextHop
+			} else {
+				delete(table, r.Prefix)
+			}
+		}
+	}
+	step(m.SetRoster(now, testRoster(listed...)))
+
+	t.Repeat(map[string]func(*rapid.T){
+		"session up": func(t *rapid.T) {
+			step(m.Apply(now, Update{Peer: anyPeer.Draw(t, "peer"), Session: SessionUp, Families: IPv4}))
+		},
+		"session down": func(t *rapid.T) {
+			before := maps.Clone(table)
+			step(m.Apply(now, Update{Peer: anyPeer.Draw(t, "peer"), Session: SessionDown}))
+			for p := range before {
+				if _, still := table[p]; !still {
+					t.Fatalf("a lost session lost %s", p)
+				}
+			}
+		},
+		"announce": func(t *rapid.T) {
+			p := anyPeer.Draw(t, "peer")
+			hop := rapid.SampledFrom([]netip.Addr{p, p, p, nodeA, self, {}}).Draw(t, "hop")
+			step(m.Apply(now, Update{Peer: p, Announce: announce(hop, rapid.SliceOfNDistinct(block, 1, 4, rapid.ID).Draw(t, "blocks")...)}))
+		},
+		"withdraw": func(t *rapid.T) {
+			step(m.Apply(now, Update{Peer: anyPeer.Draw(t, "peer"), Withdraw: []netip.Prefix{block.Draw(t, "block")}}))
+		},
+		"end of RIB": func(t *rapid.T) {
+			step(m.Apply(now, Update{Peer: anyPeer.Draw(t, "peer"), EndOfRIB: IPv4}))
+		},
+		"roster": func(t *rapid.T) {
+			listed = rapid.SliceOfDistinct(node, rapid.ID).Draw(t, "nodes")
+			r := testRoster(listed...)
+			if rapid.Bool().Draw(t, "tight") {
+				r.Clusters[0].Limits.PerNode = 1
+			}
+			step(m.SetRoster(now, r))
+		},
+		"adopt": func(t *rapid.T) {
+			step(m.Adopt(now, []RouteChange{{Prefix: block.Draw(t, "block"), NextHop: node.Draw(t, "node")}}))
+		},
+		"evidence": func(t *rapid.T) {
+			step(m.SetEvidence(now, rapid.SliceOfN(block, 0, 2).Draw(t, "blocks")))
+		},
+		"time": func(t *rapid.T) {
+			now = now.Add(time.Duration(rapid.IntRange(1, 5000).Draw(t, "seconds")) * time.Second)
+			step(m.Tick(now))
+			if next := m.Next(); !next.IsZero() && !next.After(now) {
+				t.Fatalf("Next() = %s is not after now, %s: the loop would spin", next, now)
+			}
+		},
+		"": func(t *rapid.T) { checkMesh(t, m, table, listed) },
+	})
+}
+
+// checkMesh holds the running counts, the change stream and the wanted routes against one another.
+func checkMesh(t *rapid.T, m *Mesh, table map[netip.Prefix]netip.Addr, listed []netip.Addr) {
+	roster := map[netip.Addr]bool{}
+	for _, a := range listed {
+		roster[a] = true
+	}
+	got := map[netip.Prefix]netip.Addr{}
+	fresh, stale, conflicts := 0, 0, 0
+	for _, r := range m.Routes() {
+		got[r.Prefix] = r.NextHop
+		if !within(r.Prefix, []netip.Prefix{pfx("20.1.0.0/16")}) || !roster[r.NextHop] || r.NextHop != r.Peer {
+			t.Fatalf("an unlawful route is wanted: %+v", r)
+		}
+		if r.StaleSince.IsZero() {
+			fresh++
+		} else {
+			stale++
+		}
+		if len(r.Rivals) > 0 {
+			conflicts++
+		}
+	}
+	if !maps.Equal(got, table) {
+		t.Fatalf("the changes add up to %v, the mesh wants %v", table, got)
+	}
+	c := m.Status().Clusters[0]
+	if b := c.Blocks[0]; b.Fresh != fresh || b.Stale != stale || c.Conflicts != conflicts {
+		t.Fatalf("counted %+v and %d conflicts, are %d fresh, %d stale, %d conflicts", b, c.Conflicts, fresh, stale, conflicts)
+	}
+	paths := 0
+	for _, p := range m.peers {
+		n := 0
+		for _, pa := range p.rib {
+			if !pa.fresh() {
+				n++
+			}
+		}
+		if n != p.nstale || p.count[0] != len(p.rib) {
+			t.Fatalf("peer %s counts %d stale of %v, has %d of %d", p.Addr, p.nstale, p.count, n, len(p.rib))
+		}
+		if p.Role == RoleRemote {
+			paths += len(p.rib)
+		}
+	}
+	if paths != m.clusters["cluster-2"].paths {
+		t.Fatal(fmt.Sprintf("cluster counts %d paths, has %d", m.clusters["cluster-2"].paths, paths))
+	}
+	for _, b := range m.OwnBlocks() {
+		if !within(b, m.cfg.PodCIDRs) {
+			t.Fatalf("own block %s is outside our range", b)
+		}
+	}
+}

@@ -1,0 +1,93 @@
+package peering
+
+import (
+	"net/netip"
+	"testing"
+)
+
+func TestImportPolicy(t *testing.T) {
+	roster := testRoster(nodeA, nodeB)
+	roster.Clusters[0].PodCIDRs = append(roster.Clusters[0].PodCIDRs, pfx("fd00:20::/48"))
+	roster.Clusters = append(roster.Clusters, Cluster{
+		Name: "cluster-3", PodCIDRs: []netip.Prefix{pfx("30.1.0.0/16")},
+		Peers: []Peer{{Addr: nodeC, Role: RoleRemote, Cluster: "cluster-3", ASN: 64513}},
+	})
+	m := NewMesh(testConfig(), t0)
+	m.SetRoster(t0, roster)
+
+	ibgp := []uint32{}
+	for _, tc := range []struct {
+		name   string
+		peer   netip.Addr
+		prefix string
+		hop    netip.Addr
+		path   []uint32
+		want   Reason
+	}{
+		{"a block", nodeA, "20.1.47.128/26", nodeA, ibgp, ""},
+		{"a borrowed address", nodeA, "20.1.47.150/32", nodeA, ibgp, ""},
+		{"an IPv6 block", nodeA, "fd00:20::40/122", nodeA, ibgp, ""},
+		{"no next hop", nodeA, "20.1.47.128/26", netip.Addr{}, ibgp, ReasonNoNextHop},
+		{"no AS path", nodeA, "20.1.47.128/26", nodeA, nil, ReasonNoASPath},
+		{"default route", nodeA, "0.0.0.0/0", nodeA, ibgp, ReasonOutsideRange},
+		{"IPv6 default route", nodeA, "::/0", nodeA, ibgp, ReasonOutsideRange},
+		{"our own range", nodeA, "10.1.198.128/26", nodeA, ibgp, ReasonOwnRange},
+		{"our own range within a larger one", nodeA, "10.0.0.0/8", nodeA, ibgp, ReasonOwnRange},
+		{"our own address", nodeA, "9.111.255.21/32", nodeA, ibgp, ReasonOwnAddress},
+		{"our own subnet", nodeA, "9.111.255.0/24", nodeA, ibgp, ReasonOwnAddress},
+		{"our own address as next hop", nodeA, "20.1.47.128/26", self, ibgp, ReasonOwnAddress},
+		{"another cluster's range", nodeA, "30.1.0.0/26", nodeA, ibgp, ReasonOutsideRange},
+		{"more than the cluster's range", nodeA, "20.0.0.0/8", nodeA, ibgp, ReasonOutsideRange},
+		{"loopback", nodeA, "127.0.0.0/8", nodeA, ibgp, ReasonOutsideRange},
+		{"multicast", nodeA, "224.0.0.0/4", nodeA, ibgp, ReasonOutsideRange},
+		{"the whole range", nodeA, "20.1.0.0/16", nodeA, ibgp, ReasonLength},
+		{"too short", nodeA, "20.1.0.0/19", nodeA, ibgp, ReasonLength},
+		{"IPv6 too short", nodeA, "fd00:20::/64", nodeA, ibgp, ReasonLength},
+		{"another node's next hop", nodeA, "20.1.47.128/26", nodeB, ibgp, ReasonNextHop},
+		{"iBGP loop", nodeA, "20.1.47.128/26", nodeA, []uint32{64512}, ReasonASLoop},
+		{"eBGP", nodeC, "30.1.4.0/26", nodeC, []uint32{64513}, ""},
+		{"eBGP without the peer's AS", nodeC, "30.1.4.0/26", nodeC, []uint32{64999}, ReasonFirstAS},
+		{"eBGP with an empty path", nodeC, "30.1.4.0/26", nodeC, ibgp, ReasonFirstAS},
+		{"eBGP loop", nodeC, "30.1.4.0/26", nodeC, []uint32{64513, 64512}, ReasonASLoop},
+		{"BIRD: own block", bird, "10.1.198.128/26", self, ibgp, ""},
+		{"BIRD: another node's block", bird, "10.1.43.0/26", ip("9.111.255.29"), ibgp, ReasonNextHop},
+		{"BIRD: a remote block it learned", bird, "20.1.47.128/26", self, ibgp, ReasonOutsideRange},
+		{"BIRD: default route", bird, "0.0.0.0/0", self, ibgp, ReasonOutsideRange},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			v := m.judge(m.peers[tc.peer], Announcement{Prefix: pfx(tc.prefix), NextHop: tc.hop, ASPath: tc.path})
+			if v.reason != tc.want {
+				t.Errorf("verdict %q (%s), want %q", v.reason, v.detail, tc.want)
+			}
+			if v.reason != "" && v.detail == "" {
+				t.Error("a refusal without a detail")
+			}
+		})
+	}
+}
+
+func TestRefusedAnnouncementReplacesTheAcceptedOne(t *testing.T) {
+	x := newTester(t, nodeA, nodeB)
+	x.up(nodeA, blockA)
+	x.apply(Update{Peer: nodeA, Announce: []Announcement{{Prefix: blockA, NextHop: nodeB, ASPath: []uint32{}}}})
+	x.want(routes{})
+}
+
+func TestLimitsKeepWhatIsHeld(t *testing.T) {
+	x := newTester(t, nodeA, nodeB)
+	r := testRoster(nodeA, nodeB)
+	r.Clusters[0].Limits = Limits{PerNode: 2, Total: 3}
+	x.take(x.m.SetRoster(x.now, r))
+	x.up(nodeA, pfx("20.1.0.0/26"), pfx("20.1.0.64/26"), pfx("20.1.0.128/26"))
+	x.want(routes{pfx("20.1.0.0/26"): nodeA, pfx("20.1.0.64/26"): nodeA})
+	x.up(nodeB, pfx("20.1.1.0/26"), pfx("20.1.1.64/26"))
+	x.want(routes{pfx("20.1.0.0/26"): nodeA, pfx("20.1.0.64/26"): nodeA, pfx("20.1.1.0/26"): nodeB})
+	peers := x.m.Status().Clusters[0].Peers
+	if a, b := peers[0], peers[1]; a.Rejected[ReasonLimitNode] != 1 || b.Rejected[ReasonLimitCluster] != 1 {
+		t.Errorf("rejected %v and %v", a.Rejected, b.Rejected)
+	}
+	x.apply(Update{Peer: nodeA, Announce: announce(nodeA, pfx("20.1.0.0/26"))}) // held: no new prefix
+	if got := x.m.Status().Clusters[0].Peers[0].Rejected[ReasonLimitNode]; got != 1 {
+		t.Errorf("a held prefix ran into the limit: %d", got)
+	}
+}

@@ -1,0 +1,100 @@
+package peering
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// SetRoster takes the full list of clusters and peers. A peer that is no longer in it loses its routes at once; a
+// cluster whose bounds changed has everything it announced judged anew; the rest is untouched.
+func (m *Mesh) SetRoster(now time.Time, r Roster) Changes {
+	listed := map[netip.Addr]bool{}
+	for _, p := range r.BIRD {
+		listed[p.Addr] = true
+		m.setPeer(p, nil)
+	}
+	clusters := make(map[string]*cluster, len(r.Clusters))
+	var changed []*cluster
+	for _, want := range r.Clusters {
+		c, boundsChanged := m.setCluster(want)
+		clusters[want.Name] = c
+		if boundsChanged {
+			changed = append(changed, c)
+		}
+		for _, p := range want.Peers {
+			listed[p.Addr] = true
+			m.setPeer(p, c)
+		}
+	}
+	for addr, p := range m.peers {
+		if !listed[addr] {
+			m.removePeer(p)
+		}
+	}
+	m.clusters = clusters
+	for _, p := range m.peers {
+		if slices.Contains(changed, p.cluster) {
+			m.reconsider(now, p)
+		}
+	}
+	return m.finish(now)
+}
+
+func (m *Mesh) setCluster(want Cluster) (c *cluster, boundsChanged bool) {
+	c = m.clusters[want.Name]
+	if c == nil {
+		return newCluster(want), false
+	}
+	old := c.Cluster
+	c.Cluster = want
+	return c, !slices.Equal(old.PodCIDRs, want.PodCIDRs) || old.Lengths != want.Lengths || old.Limits != want.Limits
+}
+
+// setPeer adds a peer or updates what does not change its identity. With another role, cluster or AS it is somebody
+// else: what the former one announced goes.
+func (m *Mesh) setPeer(want Peer, c *cluster) {
+	p := m.peers[want.Addr]
+	if p != nil && p.Role == want.Role && p.Cluster == want.Cluster && p.ASN == want.ASN {
+		p.Peer, p.cluster = want, c
+		return
+	}
+	if p != nil {
+		m.removePeer(p)
+	}
+	m.peers[want.Addr] = newPeer(want, c)
+	m.ownDirty = m.ownDirty || want.Role == RoleBIRD
+}
+
+func (m *Mesh) removePeer(p *peer) {
+	for prefix := range p.rib {
+		m.unset(p, prefix)
+	}
+	delete(m.peers, p.Addr)
+	m.ownDirty = m.ownDirty || p.Role == RoleBIRD
+}
+
+// reconsider judges anew what a peer has announced: what is accepted now may have to go, what was refused may come.
+func (m *Mesh) reconsider(now time.Time, p *peer) {
+	for prefix, pa := range p.rib {
+		a := Announcement{Prefix: prefix, NextHop: pa.nextHop, ASPath: m.plainASPath(p)}
+		if v := m.judge(p, a); !v.accepts() {
+			m.refuse(now, p, a, v)
+		}
+	}
+	for _, a := range p.refused {
+		if m.judge(p, a).accepts() && p.judgeLimits().accepts() {
+			delete(p.refused, a.Prefix)
+			m.set(p, a.Prefix, path{nextHop: a.NextHop})
+		}
+	}
+}
+
+// plainASPath is the AS_PATH of what the peer itself originates. The paths we keep do not store theirs: the policy has
+// accepted it, and neither AS number changes in the life of a peer.
+func (m *Mesh) plainASPath(p *peer) []uint32 {
+	if p.ASN == m.cfg.ASN {
+		return []uint32{}
+	}
+	return []uint32{p.ASN}
+}
