@@ -13,6 +13,7 @@ type Status struct {
 	Cluster      string // our own
 	Own          []OwnBlock
 	OwnKnown     bool // our own blocks are known: remote peers may be told, and told the end
+	OwnKnownAt   time.Time
 	Converged    bool // every peer has sent its End-of-RIB, or the deadline passed
 	Deadline     bool // it was the deadline
 	ConvergedAt  time.Time
@@ -93,7 +94,7 @@ type RouteStatus struct {
 // Status is an immutable picture of the mesh at this moment. It shares nothing with the Mesh.
 func (m *Mesh) Status() Status {
 	s := Status{
-		Cluster: m.cfg.Cluster, Own: slices.Clone(m.own), OwnKnown: m.OwnKnown(), Converged: m.Converged(),
+		Cluster: m.cfg.Cluster, Own: slices.Clone(m.own), OwnKnown: m.OwnKnown(), OwnKnownAt: m.ownKnown, Converged: m.Converged(),
 		Deadline: m.byDeadline, ConvergedAt: m.converged, RoutesWanted: len(m.blocks),
 	}
 	byCluster := map[string][]PeerStatus{}

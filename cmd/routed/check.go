@@ -1,0 +1,84 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+	"text/tabwriter"
+
+	"routed/config"
+	"routed/peering"
+
+	"github.com/spf13/cobra"
+)
+
+func newCheckCommand() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "check --config FILE",
+		Short: "Read the configuration as run would, and print what it means",
+		Long: "Reads the configuration and the files it names as run would, resolves it on this host, and prints what it means.\n\n" +
+			"Exit status: 0 it can be used, 1 it cannot.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, roster, err := load(cmd.Context(), path)
+			if err != nil {
+				return err
+			}
+			return printMeaning(cmd.OutOrStdout(), path, cfg, roster)
+		},
+	}
+	configFlag(cmd, &path)
+	return cmd
+}
+
+// printMeaning says in words what a daemon with this configuration would do.
+func printMeaning(out io.Writer, path string, cfg *config.Config, roster peering.Roster) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	line := func(key, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", key, fmt.Sprintf(format, args...)) }
+
+	line("configuration", "%s is good", path)
+	line("this node", "%s of cluster %s, AS %d, router ID %s", cfg.Node.Address, cfg.Cluster.Name, cfg.Cluster.ASN, cfg.Node.RouterID)
+	line("own blocks", "accepted inside %s", join(cfg.Cluster.PodCIDRs))
+	for _, p := range roster.BIRD {
+		if len(cfg.BIRD.Accept) > 0 {
+			line("local BIRD", "dials %s port %d from %s; we also dial it at %s port %d", p.Local, cfg.Listen.Port, p.Addr, p.Addr, p.DialPort)
+		} else {
+			line("local BIRD", "dialled at %s port %d", p.Addr, p.DialPort)
+		}
+	}
+	line("listening", "%s port %d", join(cfg.Listen.Addresses), cfg.Listen.Port)
+	for _, c := range roster.Clusters {
+		line("remote cluster", "%s: %d nodes, accepted inside %s, /%d to /%d, at most %d prefixes a node and %d in all",
+			c.Name, len(c.Peers), join(c.PodCIDRs), c.Lengths.IPv4.Min, c.Lengths.IPv4.Max, c.Limits.PerNode, c.Limits.Total)
+		for _, p := range c.Peers {
+			line("", "%s", peerMeaning(p))
+		}
+	}
+	for _, cidr := range remoteCIDRs(cfg) {
+		if cfg.Kernel.Table != config.TableMain {
+			line("rule", "to %s lookup %d pref %d", cidr, cfg.Kernel.Table, cfg.Kernel.RulePriority)
+		}
+	}
+	line("routes", "table %d, protocol %d, %s on exit", cfg.Kernel.Table, cfg.Kernel.Protocol, cfg.Kernel.OnExit)
+	line("metrics", "http://%s/metrics", cfg.Metrics.Listen)
+	line("admin socket", "%s", cfg.Admin.Socket)
+	return w.Flush()
+}
+
+func peerMeaning(p peering.Peer) string {
+	how := "directly connected"
+	if p.MaxHops > 1 {
+		how = fmt.Sprintf("up to %d hops away", p.MaxHops)
+	}
+	return strings.TrimSpace(fmt.Sprintf("%s %s", p.Addr, p.Name)) + fmt.Sprintf(", port %d, AS %d, %s", p.DialPort, p.ASN, how)
+}
+
+func join[T netip.Addr | netip.Prefix](list []T) string {
+	words := make([]string, len(list))
+	for i, v := range list {
+		words[i] = fmt.Sprint(v)
+	}
+	return strings.Join(words, ", ")
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"routed/admin"
+	"routed/bgp"
+	"routed/config"
+	"routed/kernel"
+	"routed/metrics"
+	"routed/peering"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// ownGrace is how long a start waits for BIRD when the kernel already shows own blocks: borrowed addresses leave no
+// trace there, BIRD alone knows them.
+const ownGrace = 2 * time.Second
+
+// flushWithin bounds kernel.onExit: flush, so that a service manager need not kill us.
+const flushWithin = time.Minute
+
+// daemon is one running routed: the wiring, and nothing that decides.
+type daemon struct {
+	path     string // of the configuration
+	log      *slog.Logger
+	started  time.Time
+	notify   notifier
+	settings *settings
+	hangups  <-chan os.Signal
+
+	netlink    *kernel.Netlink
+	reconciler *kernel.Reconciler
+	speaker    *bgp.Speaker
+	loop       *meshLoop
+	timings    *metrics.Timings
+}
+
+// newDaemon makes everything and starts nothing but the netlink sockets.
+func newDaemon(path string, cfg *config.Config, roster peering.Roster, log *slog.Logger) (*daemon, error) {
+	now := time.Now()
+	d := &daemon{path: path, log: log, started: now, notify: notifier{log: log}, timings: metrics.NewTimings(), hangups: hangups()}
+	d.settings = newSettings(path, cfg, roster, now)
+	var err error
+	if d.speaker, err = bgp.NewSpeaker(speakerConfig(cfg, log)); err != nil {
+		return nil, err
+	}
+	if d.netlink, err = kernel.NewNetlink(); err != nil {
+		return nil, fmt.Errorf("the kernel's route tables cannot be reached: %w", err)
+	}
+	d.reconciler = kernel.NewReconciler(kernelConfig(cfg, log, d.timings), d.netlink)
+	d.loop = newMeshLoop(peering.NewMesh(meshConfig(cfg), now), d.speaker, d.reconciler, log)
+	return d, nil
+}
+
+// run serves until ctx ends or something fails, and then carries out kernel.onExit.
+func (d *daemon) run(ctx context.Context) error {
+	cfg := d.settings.config()
+	d.log.Info("routed starts", "event", "start", "version", version, "cluster", cfg.Cluster.Name,
+		"node", cfg.Node.Address, "config", d.path)
+	err := d.serve(ctx, cfg)
+	d.notify.stopping()
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		err = nil
+	}
+	if cfg.Kernel.OnExit == config.OnExitFlush {
+		err = errors.Join(err, d.flush(context.WithoutCancel(ctx), cfg))
+	}
+	err = errors.Join(err, d.netlink.Close())
+	d.log.Info("routed has stopped", "event", "stop", "routes", cfg.Kernel.OnExit)
+	return err
+}
+
+// serve owns every goroutine of the daemon.
+func (d *daemon) serve(ctx context.Context, cfg *config.Config) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(named("kernel", func() error { return d.reconciler.Run(ctx) }))
+	g.Go(named("bgp", func() error { return d.speaker.Run(ctx, d.loop.updates) }))
+	g.Go(named("evidence", func() error {
+		return kernel.WatchLocalBlocks(ctx, cfg.Cluster.PodCIDRs, d.log, d.loop.evidence)
+	}))
+	g.Go(named("mesh", func() error { return d.startMesh(ctx) }))
+	g.Go(named("admin", func() error { return admin.NewServer(cfg.Admin.Socket, d, d.log).Run(ctx) }))
+	g.Go(named("metrics", func() error { return d.serveMetrics(ctx, cfg) }))
+	g.Go(named("reload", func() error { return d.reloadOnHangup(ctx) }))
+	g.Go(named("watchdog", func() error { return d.notify.watch(ctx, d.alive, d.statusLine) }))
+	return g.Wait()
+}
+
+// startMesh seeds the mesh with what the kernel holds before the first peer can say a word, and then runs it.
+func (d *daemon) startMesh(ctx context.Context) error {
+	select {
+	case <-d.reconciler.Adopted():
+	case <-ctx.Done():
+		return nil
+	}
+	now := time.Now()
+	d.loop.setRoster(ctx, now, d.settings.roster())
+	d.loop.adopt(ctx, now, d.reconciler.AdoptedRoutes())
+	d.loop.tell(ctx)
+	if ctx.Err() == nil {
+		d.notify.ready()
+	}
+	return d.loop.Run(ctx)
+}
+
+// flush removes our routes and rules at the end (kernel.onExit: flush).
+func (d *daemon) flush(ctx context.Context, cfg *config.Config) error {
+	ctx, cancel := context.WithTimeout(ctx, flushWithin)
+	defer cancel()
+	removed, err := kernel.Flush(ctx, kernelConfig(cfg, d.log, nil), d.netlink)
+	d.log.Info("removed our routes and rules", "event", "flush", "routes", removed.Routes, "rules", removed.Rules)
+	return err
+}
+
+// named says in an error which part of the daemon failed.
+func named(part string, f func() error) func() error {
+	return func() error {
+		if err := f(); err != nil {
+			return fmt.Errorf("%s: %w", part, err)
+		}
+		return nil
+	}
+}

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/exp/zapslog"
+	"go.uber.org/zap/zapcore"
+)
+
+// newLogger makes the process's log: zap behind slog, so that GoBGP's lines and ours come out alike. Equal lines are
+// bounded: of one message, a hundred a second and then every hundredth.
+func newLogger(w io.Writer, format string, level zap.AtomicLevel) (*slog.Logger, error) {
+	enc := zap.NewProductionEncoderConfig()
+	enc.TimeKey, enc.MessageKey = "time", "msg"
+	enc.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+	enc.EncodeDuration = zapcore.StringDurationEncoder
+	var encoder zapcore.Encoder
+	switch format {
+	case "json":
+		encoder = zapcore.NewJSONEncoder(enc)
+	case "console":
+		encoder = zapcore.NewConsoleEncoder(enc)
+	default:
+		return nil, fmt.Errorf("--log-format %q: must be json or console", format)
+	}
+	core := zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level)
+	core = zapcore.NewSamplerWithOptions(core, time.Second, 100, 100)
+	return slog.New(zapslog.NewHandler(core)), nil
+}
+
+// parseLevel reads --log-level.
+func parseLevel(s string) (zap.AtomicLevel, error) {
+	level, err := zap.ParseAtomicLevel(s)
+	if err != nil {
+		return level, fmt.Errorf("--log-level %q: must be debug, info, warn or error", s)
+	}
+	return level, nil
+}
+
+// defaultLogFormat is for people on a terminal and for machines elsewhere.
+func defaultLogFormat() string {
+	if isTerminal(os.Stderr) {
+		return "console"
+	}
+	return "json"
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"runtime"
+
+	"routed/config"
+	"routed/metrics"
+	"routed/peering"
+)
+
+// serveMetrics serves the metrics listener until ctx ends.
+func (d *daemon) serveMetrics(ctx context.Context, cfg *config.Config) error {
+	build := metrics.Build{Version: version, Revision: revision, GoVersion: runtime.Version()}
+	registry, err := metrics.NewRegistry(build, d.timings, metrics.NewCollector(func() metrics.Snapshot {
+		s, _ := d.snapshot(ctx)
+		return s
+	}, metrics.Options{}))
+	if err != nil {
+		return err
+	}
+	return metrics.NewServer(metrics.ServerConfig{
+		Listen: cfg.Metrics.Listen.String(), WebConfigFile: cfg.Metrics.WebConfigFile,
+		Registry: registry, Build: build, Log: d.log,
+		Healthy: func() error { return d.alive(ctx) },
+		Ready:   func() error { return d.ready(ctx) },
+	}).Run(ctx)
+}
+
+// snapshot is the daemon's numbers at this moment.
+func (d *daemon) snapshot(ctx context.Context) (metrics.Snapshot, error) {
+	ctx, cancel := context.WithTimeout(ctx, turnWithin)
+	defer cancel()
+	mesh, err := d.meshStatus(ctx)
+	if err != nil {
+		return metrics.Snapshot{}, err
+	}
+	reload := d.settings.status()
+	return metrics.Snapshot{
+		Mesh:       mesh,
+		Advertised: advertised(mesh),
+		Kernel:     d.reconciler.Status(),
+		Reload:     metrics.Reload{Successful: reload.LastReloadOK, LastSuccessAt: reload.LastSuccessAt},
+	}, nil
+}
+
+// advertised sums up what the nodes of each cluster are told, by family.
+func advertised(mesh peering.Status) []metrics.Advertised {
+	type key struct {
+		cluster string
+		family  peering.Families
+	}
+	sums := map[key]int{}
+	own := map[peering.Families]int{}
+	for _, b := range mesh.Own {
+		own[peering.FamilyOf(b.Prefix.Addr())]++
+	}
+	for _, c := range mesh.Clusters {
+		for _, p := range c.Peers {
+			for _, f := range p.Negotiated.List() {
+				if p.Up {
+					sums[key{c.Name, f}] += own[f]
+				}
+			}
+		}
+	}
+	out := make([]metrics.Advertised, 0, len(sums))
+	for k, n := range sums {
+		out = append(out, metrics.Advertised{Cluster: k.cluster, Family: k.family, Count: n})
+	}
+	return out
+}
