@@ -184,10 +184,17 @@ func nodeAddresses(cfg *config.Config) []netip.Addr {
 func speakerConfig(cfg *config.Config, log *slog.Logger) bgp.Config {
 	return bgp.Config{
 		ASN: cfg.Cluster.ASN, RouterID: cfg.Node.RouterID,
-		Listen: slices.Concat(cfg.Listen.Addresses, cfg.BIRD.Accept), Port: cfg.Listen.Port,
+		Listen: listenAddresses(cfg), Port: cfg.Listen.Port,
 		NextHop4: cfg.Node.Address, NextHop6: cfg.Node.Address6,
 		Log: log,
 	}
+}
+
+// listenAddresses are where remote daemons reach us and, when BIRD dials us, where it does.
+func listenAddresses(cfg *config.Config) []netip.Addr {
+	all := slices.Concat(cfg.Listen.Addresses, cfg.BIRD.Accept)
+	slices.SortFunc(all, netip.Addr.Compare)
+	return slices.Compact(all)
 }
 
 func kernelConfig(cfg *config.Config, log *slog.Logger, observer kernel.Observer) kernel.Config {

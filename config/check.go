@@ -1,0 +1,174 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+)
+
+// Check judges what one value alone cannot show: ranges that overlap, nodes inside ranges, a node in two clusters,
+// our own address among the remote nodes, a remote cluster without nodes, IPv6 without an address for it.
+// nodes gives, by the remote cluster's name, the nodes of its hosts file; those in the configuration itself are
+// taken from c. The error joins one [Error] for each clash, naming both keys and their lines. Check changes nothing.
+func Check(c *Config, nodes map[string][]netip.Addr) error {
+	k := &checker{c: c, src: c.src, ranges: make(map[netip.Prefix]claim), nodes: make(map[netip.Addr]claim)}
+	if k.src == nil {
+		k.src = &source{file: "configuration"}
+	}
+	k.collectRanges()
+	k.checkRanges()
+	k.own()
+	for i, r := range c.Remotes {
+		k.remote(i, r, nodes[r.Name])
+	}
+	sortByPlace(k.errs)
+	return joinErrors(k.errs)
+}
+
+// claim is one use of a range or an address: by whom, and where the file says so.
+type claim struct {
+	prefix  netip.Prefix
+	cluster string
+	at      place
+}
+
+// String is how a message speaks of the other side of a clash.
+func (c claim) String() string {
+	if c.at.line == 0 {
+		return c.at.key
+	}
+	return fmt.Sprintf("%s (line %d)", c.at.key, c.at.line)
+}
+
+type checker struct {
+	c      *Config
+	src    *source
+	all    []claim // every pod and service range, in the order of the file
+	ranges map[netip.Prefix]claim
+	nodes  map[netip.Addr]claim
+	errs   []*Error
+}
+
+func (k *checker) fail(p place, format string, args ...any) {
+	k.errs = append(k.errs, k.src.errorAt(p, format, args...))
+}
+
+// at finds where a value stands; a key that the file does not have stands nowhere.
+func (k *checker) at(key string) place {
+	if p, ok := k.c.places[key]; ok {
+		return p
+	}
+	return place{key: key}
+}
+
+func (k *checker) collectRanges() {
+	add := func(cluster, key string, prefixes []netip.Prefix) {
+		for i, p := range prefixes {
+			k.all = append(k.all, claim{p, cluster, k.at(fmt.Sprintf("%s[%d]", key, i))})
+		}
+	}
+	add(k.c.Cluster.Name, "cluster.podCIDRs", k.c.Cluster.PodCIDRs)
+	add(k.c.Cluster.Name, "cluster.serviceCIDRs", k.c.Cluster.ServiceCIDRs)
+	for i, r := range k.c.Remotes {
+		add(r.Name, fmt.Sprintf("remotes[%d].podCIDRs", i), r.PodCIDRs)
+		add(r.Name, fmt.Sprintf("remotes[%d].serviceCIDRs", i), r.ServiceCIDRs)
+	}
+}
+
+// checkRanges reports each range that is equal to or inside another, and leaves them all in k.ranges. Two ranges
+// overlap only so, hence looking up the prefixes above each is enough, however many ranges there are.
+func (k *checker) checkRanges() {
+	widestFirst := slices.Clone(k.all)
+	slices.SortStableFunc(widestFirst, func(a, b claim) int { return cmp.Compare(a.prefix.Bits(), b.prefix.Bits()) })
+	for _, r := range widestFirst {
+		if other, ok := k.enclosing(r.prefix); ok {
+			k.fail(r.at, "%s overlaps %s of %s; no two ranges of pods or services may", r.prefix, other.prefix, other)
+		}
+		if _, taken := k.ranges[r.prefix]; !taken {
+			k.ranges[r.prefix] = r
+		}
+		if k.c.Node.Address6.IsValid() || r.prefix.Addr().Is4() {
+			continue
+		}
+		k.fail(r.at, "%s is IPv6, and this node has no node.address6", r.prefix)
+	}
+}
+
+// enclosing finds the narrowest known range that contains p.
+func (k *checker) enclosing(p netip.Prefix) (claim, bool) {
+	for bits := p.Bits(); bits >= 0; bits-- {
+		above, err := p.Addr().Prefix(bits)
+		if err != nil {
+			return claim{}, false
+		}
+		if r, ok := k.ranges[above]; ok {
+			return r, true
+		}
+	}
+	return claim{}, false
+}
+
+// own claims this node's addresses.
+func (k *checker) own() {
+	own := []struct {
+		key  string
+		addr netip.Addr
+	}{{"node.address", k.c.Node.Address}, {"node.address6", k.c.Node.Address6}}
+	for _, o := range own {
+		if !o.addr.IsValid() {
+			continue
+		}
+		mine := claim{cluster: k.c.Cluster.Name, at: k.at(o.key)}
+		k.nodes[o.addr] = mine
+		k.outsideRanges(o.addr, mine.at)
+	}
+	for i, a := range k.c.Listen.Addresses {
+		if _, known := k.nodes[a]; !known {
+			k.nodes[a] = claim{cluster: k.c.Cluster.Name, at: k.at(fmt.Sprintf("listen.addresses[%d]", i))}
+		}
+	}
+}
+
+// remote claims the addresses of a remote cluster's nodes.
+func (k *checker) remote(i int, r Remote, listed []netip.Addr) {
+	key := fmt.Sprintf("remotes[%d].nodes", i)
+	seen := make(map[netip.Addr]bool)
+	claimAt := func(a netip.Addr, at place) {
+		if !seen[a] {
+			seen[a] = true
+			k.node(a, r.Name, at)
+		}
+	}
+	for j, a := range r.Nodes.Addresses {
+		claimAt(a, k.at(fmt.Sprintf("%s.addresses[%d]", key, j)))
+	}
+	for _, a := range listed {
+		claimAt(a, k.at(key+".hostsFile"))
+	}
+	if len(seen) == 0 {
+		k.fail(k.at(key+".hostsFile"), "%q lists no node; a remote cluster has at least one", r.Nodes.HostsFile)
+	}
+}
+
+func (k *checker) node(a netip.Addr, cluster string, at place) {
+	other, taken := k.nodes[a]
+	switch {
+	case taken && other.cluster == k.c.Cluster.Name:
+		k.fail(at, "%s is this node's own address, %s; a remote cluster has only other nodes", a, other)
+	case taken:
+		k.fail(at, "%s is also a node of %s, %s; a node belongs to one cluster", a, other.cluster, other)
+	default:
+		k.nodes[a] = claim{cluster: cluster, at: at}
+	}
+	k.outsideRanges(a, at)
+	if a.Is6() && !k.c.Node.Address6.IsValid() {
+		k.fail(at, "%s is IPv6, and this node has no node.address6", a)
+	}
+}
+
+func (k *checker) outsideRanges(a netip.Addr, at place) {
+	if r, ok := k.enclosing(netip.PrefixFrom(a, a.BitLen())); ok {
+		k.fail(at, "the node %s lies inside %s of %s; nodes live outside the ranges of pods and services", a, r.prefix, r)
+	}
+}

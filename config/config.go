@@ -1,0 +1,155 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Config is a validated configuration with all defaults filled in. Nobody changes it once it is made; a reload
+// makes a new one. Addresses are canonical (no zone, IPv4 never mapped into IPv6), prefixes are masked.
+type Config struct {
+	Cluster Cluster
+	Node    Node
+	BIRD    BIRD
+	Listen  Listen
+	Remotes []Remote // in the order of the file; names are unique and differ from Cluster.Name
+	Kernel  Kernel
+	Mesh    Mesh
+	Metrics Metrics
+	Admin   Admin
+
+	files  []string
+	src    *source          // for the messages of Check; nil when the Config was not parsed
+	places map[string]place // where each value stands, by key
+}
+
+// Cluster is the cluster this node belongs to.
+type Cluster struct {
+	Name         string
+	PodCIDRs     []netip.Prefix // what this cluster may announce; at least one
+	ServiceCIDRs []netip.Prefix // for overlap checks only
+	ASN          uint32
+}
+
+// Node is this node.
+type Node struct {
+	Address  netip.Addr // IPv4: next hop of own blocks, local end of sessions
+	Address6 netip.Addr // IPv6; the zero Addr when the node is not dual stack
+	RouterID netip.Addr // BGP Identifier, IPv4 in form; never equal to Address, which the local BIRD uses
+}
+
+// BIRD is how the session with the local BIRD comes about. Exactly one of the lists is non-empty.
+type BIRD struct {
+	Dial   []netip.AddrPort // we dial BIRD there, one session each
+	Accept []netip.Addr     // we listen there too, on Listen.Port, and BIRD dials us from Node.Address (or Address6)
+}
+
+// Listen is where the daemons of other clusters reach us.
+type Listen struct {
+	Addresses []netip.Addr // at least one; none unspecified
+	Port      uint16
+	Guard     Guard
+}
+
+// Guard says what keeps strangers from the listening port inside the kernel.
+type Guard string
+
+// The guards there are.
+const (
+	GuardAuto Guard = "auto" // the best the host has; for now that is the same as GuardNone
+	GuardNone Guard = "none"
+)
+
+// Remote is one remote cluster.
+type Remote struct {
+	Name         string
+	PodCIDRs     []netip.Prefix // what it may announce; at least one
+	ServiceCIDRs []netip.Prefix // for overlap checks only
+	ASN          uint32         // equal to Cluster.ASN: iBGP
+	Port         uint16         // where its daemons listen
+	Nodes        Nodes
+	MaxHops      uint8 // 1: directly connected (GTSM); more: multihop; 0: 1 for a peer on one of our subnets, else 16
+	Limits       Limits
+	BlockLengths BlockLengths
+}
+
+// Nodes says who the daemons of a remote cluster are: the addresses and what the hosts file lists, merged.
+// At least one of the two is given.
+type Nodes struct {
+	Addresses []netip.Addr // each once
+	HostsFile string       // path; empty: none
+}
+
+// Limits bounds what a remote cluster may announce, in prefixes.
+type Limits struct {
+	PrefixesPerNode int
+	Prefixes        int // of the whole cluster
+}
+
+// BlockLengths is which prefix lengths a remote cluster may announce.
+type BlockLengths struct {
+	IPv4, IPv6 LengthRange
+}
+
+// LengthRange is a range of prefix lengths in bits, both ends included.
+type LengthRange struct {
+	Min, Max int
+}
+
+// Kernel says what routed owns in the kernel and how it treats it.
+type Kernel struct {
+	Table               uint32 // TableMain or the number of a table that is routed's alone
+	Protocol            uint8  // marks our routes (rtm_protocol)
+	RulePriority        int    // of the rules that lead to Table
+	Encapsulation       Encapsulation
+	OnExit              OnExit
+	ResyncInterval      time.Duration // before jitter
+	ConvergenceDeadline time.Duration
+}
+
+// TableMain is the number of the kernel's main routing table (RT_TABLE_MAIN).
+const TableMain = 254
+
+// Encapsulation says how packets travel to a next hop.
+type Encapsulation string
+
+// The encapsulations there are.
+const (
+	EncapsulationAuto Encapsulation = "auto" // direct when the next hop is on-link; for now the same as EncapsulationNone
+	EncapsulationNone Encapsulation = "none"
+)
+
+// OnExit says what happens to our routes and rules when the daemon stops.
+type OnExit string
+
+// What can happen on exit.
+const (
+	OnExitKeep  OnExit = "keep"
+	OnExitFlush OnExit = "flush"
+)
+
+// Mesh is how long what we believe outlives its source.
+type Mesh struct {
+	Retention       time.Duration // routes of a lost session stay this long, marked stale
+	WithdrawalBrake WithdrawalBrake
+}
+
+// WithdrawalBrake holds a suspicious mass withdrawal back.
+type WithdrawalBrake struct {
+	SharePercent int           // a fall by more than this share of a cluster's blocks at once; 100: no brake
+	Hold         time.Duration // is held back this long
+}
+
+// Metrics is the HTTP server for Prometheus and health checks.
+type Metrics struct {
+	Listen        netip.AddrPort
+	WebConfigFile string // Prometheus exporter-toolkit: TLS, basic authentication; empty: plain HTTP
+}
+
+// Admin is the socket that `routed status` and its like talk to.
+type Admin struct {
+	Socket string // path
+}
+
+// Files lists every file the configuration depends on, for watching: itself first, then those it names, each once.
+func (c *Config) Files() []string { return append([]string(nil), c.files...) }

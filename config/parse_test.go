@@ -1,0 +1,332 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+// minimal has the required keys only.
+const minimal = `cluster:
+  name: cluster-1
+  podCIDRs: [10.1.0.0/16]
+node:
+  address: 9.111.255.21
+bird:
+  dial: 127.0.0.1:179
+remotes:
+  - name: cluster-2
+    podCIDRs: [20.1.0.0/16]
+    nodes:
+      addresses: [9.111.255.152]
+`
+
+// edit replaces old in minimal, or appends new when old is empty.
+func edit(t *testing.T, old, with string) string {
+	t.Helper()
+	if old == "" {
+		return minimal + with
+	}
+	if strings.Count(minimal, old) != 1 {
+		t.Fatalf("%q is not in the minimal configuration once", old)
+	}
+	return strings.Replace(minimal, old, with, 1)
+}
+
+// problems writes each Error in err as "line:column key: problem".
+func problems(t *testing.T, err error) []string {
+	t.Helper()
+	var out []string
+	all := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		all = joined.Unwrap()
+	}
+	for _, one := range all {
+		var e *Error
+		if !errors.As(one, &e) {
+			t.Fatalf("%v (%T) is not an *Error", one, one)
+		}
+		out = append(out, fmt.Sprintf("%d:%d %s: %s", e.Line, e.Column, e.Key, e.Problem))
+	}
+	return out
+}
+
+// plain compares Configs by what they say, not by where they said it.
+func plain() cmp.Options {
+	return cmp.Options{
+		cmpopts.IgnoreUnexported(Config{}),
+		cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}, netip.AddrPort{}),
+		cmpopts.EquateEmpty(),
+	}
+}
+
+func TestParseFillsInDefaults(t *testing.T) {
+	got, err := Parse([]byte(minimal), "routed.yaml", Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Config{
+		Cluster: Cluster{Name: "cluster-1", PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, ASN: 64512},
+		Node: Node{
+			Address:  netip.MustParseAddr("9.111.255.21"),
+			RouterID: netip.MustParseAddr("249.111.255.21"),
+		},
+		BIRD: BIRD{Dial: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:179")}},
+		Listen: Listen{
+			Addresses: []netip.Addr{netip.MustParseAddr("9.111.255.21")}, Port: 1790, Guard: GuardAuto,
+		},
+		Remotes: []Remote{{
+			Name:         "cluster-2",
+			PodCIDRs:     []netip.Prefix{netip.MustParsePrefix("20.1.0.0/16")},
+			ASN:          64512,
+			Port:         1790,
+			Nodes:        Nodes{Addresses: []netip.Addr{netip.MustParseAddr("9.111.255.152")}},
+			Limits:       Limits{PrefixesPerNode: 256, Prefixes: 100_000},
+			BlockLengths: BlockLengths{IPv4: LengthRange{20, 32}, IPv6: LengthRange{116, 128}},
+		}},
+		Kernel: Kernel{
+			Table: 1790, Protocol: 114, RulePriority: 1790, Encapsulation: EncapsulationAuto, OnExit: OnExitKeep,
+			ResyncInterval: time.Minute, ConvergenceDeadline: time.Minute,
+		},
+		Mesh: Mesh{
+			Retention:       time.Hour,
+			WithdrawalBrake: WithdrawalBrake{SharePercent: 50, Hold: 30 * time.Second},
+		},
+		Metrics: Metrics{Listen: netip.MustParseAddrPort("127.0.0.1:9790")},
+		Admin:   Admin{Socket: "/run/routed/routed.sock"},
+	}
+	if diff := cmp.Diff(want, got, plain()); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"routed.yaml"}, got.Files()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+const full = `
+cluster: {name: a.b_C-1, podCIDRs: [10.1.0.0/16, "fd00:1::/64"], serviceCIDRs: [10.0.0.0/24], asn: 4200000000}
+node: {address: 9.1.1.1, address6: "FD00::0021", routerID: 1.2.3.4}
+bird: {accept: [127.0.0.1, "::1"]}
+listen:
+  addresses:
+  - 9.1.1.1
+  - fd00::21
+  - 127.0.0.1
+  port: 1179
+  guard: none
+remotes:
+- name: b
+  podCIDRs: [20.1.0.0/16]
+  serviceCIDRs: [20.0.0.0/24]
+  asn: 65001
+  port: 1180
+  nodes: {addresses: [9.2.2.2], hostsFile: b.hosts}
+  reflectors: []
+  nodeCIDRs: []
+  password: ""
+  maxHops: 3
+  limits: {prefixesPerNode: 1, prefixes: 2}
+  blockLengths: {ipv4: [24, 26], ipv6: [120, 122]}
+- name: c
+  podCIDRs: [30.1.0.0/16]
+  nodes: {hostsFile: b.hosts}
+kernel:
+  table: main
+  protocol: 200
+  rulePriority: 100
+  encapsulation: none
+  onExit: flush
+  resyncInterval: 1h
+  convergenceDeadline: 1s
+mesh: {retention: 720h, withdrawalBrake: {share: 100, hold: 1m30s}}
+metrics: {listen: ":9100", webConfigFile: /etc/routed/web.yaml}
+admin: {socket: /tmp/routed.sock}
+`
+
+func TestParseReadsEveryKey(t *testing.T) {
+	got, err := Parse([]byte(full), "/etc/routed/routed.yaml", Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	prefixes := func(s ...string) (out []netip.Prefix) {
+		for _, one := range s {
+			out = append(out, netip.MustParsePrefix(one))
+		}
+		return out
+	}
+	addrs := func(s ...string) (out []netip.Addr) {
+		for _, one := range s {
+			out = append(out, netip.MustParseAddr(one))
+		}
+		return out
+	}
+	want := &Config{
+		Cluster: Cluster{
+			Name: "a.b_C-1", PodCIDRs: prefixes("10.1.0.0/16", "fd00:1::/64"),
+			ServiceCIDRs: prefixes("10.0.0.0/24"), ASN: 4200000000,
+		},
+		Node: Node{Address: addrs("9.1.1.1")[0], Address6: addrs("fd00::21")[0], RouterID: addrs("1.2.3.4")[0]},
+		BIRD: BIRD{Accept: addrs("127.0.0.1", "::1")},
+		Listen: Listen{
+			Addresses: addrs("9.1.1.1", "fd00::21", "127.0.0.1"), Port: 1179, Guard: GuardNone,
+		},
+		Remotes: []Remote{
+			{
+				Name: "b", PodCIDRs: prefixes("20.1.0.0/16"), ServiceCIDRs: prefixes("20.0.0.0/24"), ASN: 65001, Port: 1180,
+				Nodes:        Nodes{Addresses: addrs("9.2.2.2"), HostsFile: "/etc/routed/b.hosts"},
+				MaxHops:      3,
+				Limits:       Limits{PrefixesPerNode: 1, Prefixes: 2},
+				BlockLengths: BlockLengths{IPv4: LengthRange{24, 26}, IPv6: LengthRange{120, 122}},
+			},
+			{
+				Name: "c", PodCIDRs: prefixes("30.1.0.0/16"), ASN: 64512, Port: 1790,
+				Nodes:        Nodes{HostsFile: "/etc/routed/b.hosts"},
+				Limits:       Limits{PrefixesPerNode: 256, Prefixes: 100_000},
+				BlockLengths: BlockLengths{IPv4: LengthRange{20, 32}, IPv6: LengthRange{116, 128}},
+			},
+		},
+		Kernel: Kernel{
+			Table: TableMain, Protocol: 200, RulePriority: 100, Encapsulation: EncapsulationNone, OnExit: OnExitFlush,
+			ResyncInterval: time.Hour, ConvergenceDeadline: time.Second,
+		},
+		Mesh: Mesh{
+			Retention:       720 * time.Hour,
+			WithdrawalBrake: WithdrawalBrake{SharePercent: 100, Hold: 90 * time.Second},
+		},
+		Metrics: Metrics{Listen: netip.MustParseAddrPort("[::]:9100"), WebConfigFile: "/etc/routed/web.yaml"},
+		Admin:   Admin{Socket: "/tmp/routed.sock"},
+	}
+	if diff := cmp.Diff(want, got, plain()); diff != "" {
+		t.Error(diff)
+	}
+	files := []string{"/etc/routed/routed.yaml", "/etc/routed/b.hosts", "/etc/routed/web.yaml"}
+	if diff := cmp.Diff(files, got.Files()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestNullIsAbsent(t *testing.T) {
+	for _, extra := range []string{"", "kernel:\n", "kernel: {table: }\nmesh: ~\nlisten: {addresses: null}\n", "---\n"} {
+		text := extra + minimal
+		if extra != "---\n" {
+			text = minimal + extra
+		}
+		c, err := Parse([]byte("\xef\xbb\xbf"+strings.ReplaceAll(text, "\n", "\r\n")), "routed.yaml", Env{})
+		if err != nil {
+			t.Errorf("with %q: %v", extra, err)
+		} else if c.Kernel.Table != 1790 || c.Mesh.Retention != time.Hour || len(c.Listen.Addresses) != 1 {
+			t.Errorf("with %q: not the defaults: %+v", extra, c)
+		}
+	}
+}
+
+func TestNodeAddress(t *testing.T) {
+	without := strings.Replace(minimal, "  address: 9.111.255.21\n", "  address6: fd00::21\n", 1)
+	route := func(a netip.Addr, err error) func() (netip.Addr, error) {
+		return func() (netip.Addr, error) { return a, err }
+	}
+	env := func(value string) func(string) string {
+		return func(key string) string {
+			if key == "NODE_IP" {
+				return value
+			}
+			return "9.9.9.9"
+		}
+	}
+	owner := netip.MustParseAddr("9.1.1.3")
+	tests := []struct {
+		name, text string
+		env        Env
+		want       string // the address, or the problem
+	}{
+		{"the file's", minimal, Env{Getenv: env("9.1.1.2"), DefaultAddress: route(owner, nil)}, "9.111.255.21"},
+		{"$NODE_IP", without, Env{Getenv: env("9.1.1.2"), DefaultAddress: route(owner, nil)}, "9.1.1.2"},
+		{"the default route's", without, Env{Getenv: env(""), DefaultAddress: route(owner, nil)}, "9.1.1.3"},
+		{"none", without, Env{}, "4:1 node.address: missing, and $NODE_IP is not set"},
+		{
+			"no default route", without,
+			Env{DefaultAddress: route(netip.Addr{}, errors.New("no such process"))},
+			"4:1 node.address: missing, $NODE_IP is not set, and the default route has no address: no such process",
+		},
+		{
+			"a bad $NODE_IP", without,
+			Env{Getenv: env("node-1")},
+			`0:0 node.address ($NODE_IP): "node-1" is not an IP address`,
+		},
+		{
+			"an IPv6 $NODE_IP", without,
+			Env{Getenv: env("fd00::1")},
+			"0:0 node.address ($NODE_IP): fd00::1 is not an IPv4 address; an IPv6 address goes into node.address6, beside it",
+		},
+		{
+			"an IPv4-mapped route", without,
+			Env{DefaultAddress: route(netip.MustParseAddr("::ffff:9.1.1.3"), nil)},
+			"0:0 node.address (of the default route): ::ffff:9.1.1.3 is an IPv4 address in IPv6 form; write 9.1.1.3",
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := Parse([]byte(tt.text), "routed.yaml", tt.env)
+			var got string
+			if err != nil {
+				got = strings.Join(problems(t, err), "\n")
+			} else {
+				got = c.Node.Address.String()
+				if tt.name != "the file's" && c.Listen.Addresses[1].String() != "fd00::21" {
+					t.Errorf("listens on %v", c.Listen.Addresses)
+				}
+			}
+			if got != tt.want {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestLoad(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "routed.yaml")
+	if err := os.WriteFile(path, []byte(minimal), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := Load(path, Env{}); err != nil || c.Files()[0] != path {
+		t.Errorf("got %v, %v", c, err)
+	}
+	fifo := filepath.Join(dir, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	large := filepath.Join(dir, "large")
+	if err := os.WriteFile(large, []byte(strings.Repeat("#", MaxFileSize+1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		filepath.Join(dir, "none"): "configuration: stat " + filepath.Join(dir, "none") + ": no such file or directory",
+		dir:                        "configuration: " + dir + " is not a regular file",
+		fifo:                       "configuration: " + fifo + " is not a regular file",
+		large:                      "configuration: " + large + " is larger than 262144 bytes; is it the right file?",
+	} {
+		if _, err := Load(path, Env{}); err == nil || err.Error() != want {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+	}
+}
+
+func TestParseBoundsTheSize(t *testing.T) {
+	text := minimal + strings.Repeat("#", MaxFileSize-len(minimal))
+	if _, err := Parse([]byte(text), "routed.yaml", Env{}); err != nil {
+		t.Error(err)
+	}
+	if _, err := Parse([]byte(text+"#"), "routed.yaml", Env{}); err == nil {
+		t.Error("accepted one byte more")
+	}
+}

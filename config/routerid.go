@@ -1,0 +1,25 @@
+package config
+
+import "net/netip"
+
+// deriveRouterID makes this node's BGP Identifier from its address: the lower 28 bits of the address inside
+// 240.0.0.0/4, so that 9.111.255.21 becomes 249.111.255.21. ok is false for an address that is itself in there.
+//
+// It must not be the address: the local BIRD uses that, and an internal session between equal identifiers fails
+// (RFC 6286 section 2.2; NOTIFICATION 2/3). It should be no other speaker's identifier either: identifiers are to be
+// unique within the AS, and two daemons with the same one could have no internal session. No BIRD of any node has
+// an identifier in 240.0.0.0/4, which is assigned to no host (RFC 1112 section 4), and two nodes get the same one
+// only when their addresses differ in nothing but the first four bits. So within each private range (RFC 1918, RFC
+// 6598), between them, and within any /4, every node's is its own: better than a hash of 28 bits, which gives 5,000
+// nodes a collision in one mesh of twenty; and a person can read the address in it.
+//
+// RFC 6286 allows any identifier but zero, and BIRD, GoBGP and FRR since 7.5 do so. Quagga and older FRR refuse this
+// range: beside one of those set node.routerID.
+func deriveRouterID(a netip.Addr) (id netip.Addr, ok bool) {
+	b := a.As4()
+	if b[0] >= 0xf0 {
+		return netip.Addr{}, false
+	}
+	b[0] |= 0xf0
+	return netip.AddrFrom4(b), true
+}

@@ -1,0 +1,281 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// valueTest is a change of the minimal configuration and what is wrong with it then; nothing: it is accepted.
+type valueTest struct {
+	name, old, with string
+	want            []string
+}
+
+func runValueTests(t *testing.T, tests []valueTest) {
+	t.Helper()
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var got []string
+			if _, err := Parse([]byte(edit(t, tt.old, tt.with)), "routed.yaml", Env{}); err != nil {
+				got = problems(t, err)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func one(s string) []string { return []string{s} }
+
+func TestCluster(t *testing.T) {
+	const name = "is not a name of 1 to 63 letters, digits, '-', '_' and '.' that begins with a letter or digit"
+	runValueTests(t, []valueTest{
+		{"everything missing", minimal, "# nothing\n", []string{
+			"1:1 cluster.name: missing; every cluster has a name",
+			"1:1 cluster.podCIDRs: missing; list what this cluster's pods use, or name ICP's own file in cluster.icpConfig",
+			"1:1 node.address: missing, and $NODE_IP is not set",
+			"1:1 bird: missing; exactly one of bird.dial and bird.accept says how to reach the local BIRD",
+		}},
+		{"name missing", "  name: cluster-1\n", "", one("1:1 cluster.name: missing; every cluster has a name")},
+		{"name empty", "name: cluster-1", `name: ""`, one(`2:9 cluster.name: "" ` + name)},
+		{"name with space", "name: cluster-1", `name: a b`, one(`2:9 cluster.name: "a b" ` + name)},
+		{"name beginning", "name: cluster-1", `name: .a`, one(`2:9 cluster.name: ".a" ` + name)},
+		{"name of 63", "name: cluster-1", `name: ` + strings.Repeat("a", 63), nil},
+		{"name of 64", "name: cluster-1", `name: ` + strings.Repeat("a", 64), one(`2:9 cluster.name: "` + strings.Repeat("a", 64) + `" ` + name)},
+		{"name a number", "name: cluster-1", `name: 12`, one(`2:9 cluster.name: 12 is not text; put it in quotes if it is meant so`)},
+		{"name a boolean", "name: cluster-1", `name: true`, one(`2:9 cluster.name: true is not text; put it in quotes if it is meant so`)},
+		{"name as remote's", "name: cluster-2", `name: cluster-1`, one(`9:11 remotes[0].name: "cluster-1" is already cluster.name (line 2); every cluster has its own name`)},
+		{
+			"remote names repeat", "", "  - {name: cluster-2, podCIDRs: [30.1.0.0/16], nodes: {addresses: [9.1.1.1]}}\n",
+			one(`13:12 remotes[1].name: "cluster-2" is already remotes[0].name (line 9); every cluster has its own name`),
+		},
+		{"asn 0", "node:\n", "  asn: 0\nnode:\n", one(`4:8 cluster.asn: "0" is not a whole number from 1 to 4294967294`)},
+		{"asn too large", "node:\n", "  asn: 4294967295\nnode:\n", one(`4:8 cluster.asn: "4294967295" is not a whole number from 1 to 4294967294`)},
+		{"asn reserved", "node:\n", "  asn: 23456\nnode:\n", one(`4:8 cluster.asn: 23456 is a reserved AS number`)},
+		{"asn as text", "node:\n", "  asn: '64512'\nnode:\n", one(`4:8 cluster.asn: "64512" is not a whole number from 1 to 4294967294`)},
+		{"asn in dots", "node:\n", "  asn: 1.10\nnode:\n", one(`4:8 cluster.asn: "1.10" is not a whole number from 1 to 4294967294`)},
+		{"asn in hexadecimal", "node:\n", "  asn: 0xFC00\nnode:\n", one(`4:8 cluster.asn: "0xFC00" is not a whole number from 1 to 4294967294`)},
+	})
+}
+
+func TestRanges(t *testing.T) {
+	bad := func(value, problem string) valueTest {
+		return valueTest{value, "[20.1.0.0/16]", "[" + value + "]", one("10:16 remotes[0].podCIDRs[0]: " + problem)}
+	}
+	good := func(value string) valueTest {
+		return valueTest{value, "[20.1.0.0/16]", "[" + value + "]", nil}
+	}
+	many := strings.TrimSuffix(strings.Repeat("20.1.0.0/16, ", 65), ", ")
+	runValueTests(t, []valueTest{
+		good("20.0.0.0/8"),
+		good("20.1.1.1/32"),
+		good("fd00::/16"),
+		bad("20.1.0.0", `"20.1.0.0" is not a range in CIDR form, such as 10.1.0.0/16`),
+		bad("20.1.0.0/33", `"20.1.0.0/33" is not a range in CIDR form, such as 10.1.0.0/16`),
+		bad("20.1.1.0/16", `20.1.1.0/16 has host bits set; write 20.1.0.0/16`),
+		bad("fd00:1::1/64", `fd00:1::1/64 has host bits set; write fd00:1::/64`),
+		bad("0.0.0.0/0", `0.0.0.0/0 is too wide; at least /8`),
+		bad("20.0.0.0/7", `20.0.0.0/7 is too wide; at least /8`),
+		bad("fd00::/15", `fd00::/15 is too wide; at least /16`),
+		bad("::ffff:20.1.0.0/112", `::ffff:20.1.0.0/112 is an IPv4 range in IPv6 form; write it as IPv4`),
+		bad("127.0.0.0/8", `127.0.0.0/8 is not a range of unicast addresses that pods or services can have`),
+		bad("224.0.0.0/8", `224.0.0.0/8 is not a range of unicast addresses that pods or services can have`),
+		bad("fe80::/64", `fe80::/64 is not a range of unicast addresses that pods or services can have`),
+		bad("fe80::1%eth0/64", `"fe80::1%eth0/64" is not a range in CIDR form, such as 10.1.0.0/16`),
+		bad("1790", `1790 is not text; put it in quotes if it is meant so`),
+		{"none", "[20.1.0.0/16]", "[]", one("10:5 remotes[0].podCIDRs: missing; list what the pods of this cluster use: it may announce nothing else")},
+		{"too many", "[20.1.0.0/16]", "[" + many + "]", one("10:5 remotes[0].podCIDRs: 65 entries; at most 64")},
+		{
+			"one problem each", "[20.1.0.0/16]", "[x, y]\n    serviceCIDRs: [z]",
+			[]string{
+				`10:16 remotes[0].podCIDRs[0]: "x" is not a range in CIDR form, such as 10.1.0.0/16`,
+				`10:19 remotes[0].podCIDRs[1]: "y" is not a range in CIDR form, such as 10.1.0.0/16`,
+				`11:20 remotes[0].serviceCIDRs[0]: "z" is not a range in CIDR form, such as 10.1.0.0/16`,
+			},
+		},
+	})
+}
+
+func TestNode(t *testing.T) {
+	address := func(value, problem string) valueTest {
+		return valueTest{value, "address: 9.111.255.21", "address: " + value, one("5:12 node.address: " + problem)}
+	}
+	extra := func(name, line string, want []string) valueTest {
+		return valueTest{name, "bird:\n", "  " + line + "\nbird:\n", want}
+	}
+	runValueTests(t, []valueTest{
+		address("gyliu-icp-1", `"gyliu-icp-1" is not an IP address`),
+		address("9.111.255.021", `"9.111.255.021" is not an IP address`),
+		address("127.0.0.1", "127.0.0.1 is a loopback address, not a node's"),
+		address("0.0.0.0", "0.0.0.0 is the unspecified address, not a node's"),
+		address("fd00::21", "fd00::21 is not an IPv4 address; an IPv6 address goes into node.address6, beside it"),
+		extra("address6 IPv4", "address6: 9.1.1.1", one("6:13 node.address6: 9.1.1.1 is not an IPv6 address")),
+		extra("address6 with a zone", "address6: fe80::1%eth0", one(
+			"6:13 node.address6: fe80::1%eth0 has a zone; a node is known by an address that means the same everywhere")),
+		extra("router ID of one's own", "routerID: 1.1.1.1", nil),
+		extra("router ID = address", "routerID: 9.111.255.21", one(
+			"6:13 node.routerID: 9.111.255.21 is node.address, which the local BIRD uses; choose another or leave it out")),
+		extra("router ID zero", "routerID: 0.0.0.0", one(
+			`6:13 node.routerID: "0.0.0.0" is not an identifier in the form of an IPv4 address other than 0.0.0.0`)),
+		extra("router ID IPv6", "routerID: fd00::1", one(
+			`6:13 node.routerID: "fd00::1" is not an identifier in the form of an IPv4 address other than 0.0.0.0`)),
+		{"an address in 240/4", "address: 9.111.255.21", "address: 249.111.255.21", one(
+			"4:1 node.routerID: missing; none can be derived from 249.111.255.21, which is in 240.0.0.0/4")},
+		{"an address in 240/4 and an ID", "address: 9.111.255.21", "address: 249.111.255.21\n  routerID: 1.1.1.1", nil},
+	})
+}
+
+func TestBIRD(t *testing.T) {
+	bird := func(name, lines string, want ...string) valueTest {
+		return valueTest{name, "  dial: 127.0.0.1:179\n", lines, want}
+	}
+	const form = "is not ADDRESS:PORT, such as 127.0.0.1:179 or [::1]:179, with a port from 1 to 65535"
+	runValueTests(t, []valueTest{
+		bird("a list", "  dial: [127.0.0.1:179, '[::1]:179']\n"),
+		bird("accept", "  accept: 127.0.0.1\n"),
+		bird("accept a list", "  accept: [127.0.0.1, ::1]\n"),
+		bird("the node's own address", "  dial: 9.111.255.21:179\n"),
+		bird("neither", "  password: ''\n", "6:1 bird: missing; exactly one of bird.dial and bird.accept says how to reach the local BIRD"),
+		bird("empty lists", "  dial: []\n  accept: []\n", "6:1 bird: missing; exactly one of bird.dial and bird.accept says how to reach the local BIRD"),
+		bird("both", "  dial: 127.0.0.1:179\n  accept: 127.0.0.1\n", "8:11 bird.accept: set beside bird.dial (line 7); exactly one of the two"),
+		bird("no port", "  dial: 127.0.0.1\n", `7:9 bird.dial: "127.0.0.1" `+form),
+		bird("port 0", "  dial: 127.0.0.1:0\n", `7:9 bird.dial: "127.0.0.1:0" `+form),
+		bird("port too large", "  dial: 127.0.0.1:65536\n", `7:9 bird.dial: "127.0.0.1:65536" `+form),
+		bird("a name", "  dial: localhost:179\n", `7:9 bird.dial: "localhost:179" `+form),
+		bird("IPv6 without brackets", "  dial: ['::1:179']\n", `7:10 bird.dial[0]: "::1:179" `+form),
+		bird("4in6", "  dial: '[::ffff:127.0.0.1]:179'\n", "7:9 bird.dial: ::ffff:127.0.0.1 is an IPv4 address in IPv6 form; write 127.0.0.1"),
+		bird("a zone", "  dial: '[fe80::1%lo]:179'\n", "7:9 bird.dial: fe80::1%lo has a zone; leave it out"),
+		bird("unspecified", "  dial: 0.0.0.0:179\n", "7:9 bird.dial: 0.0.0.0 is every address; name the one that BIRD listens on"),
+		bird("ourselves", "  dial: 9.111.255.21:1790\n", "7:9 bird.dial: 9.111.255.21:1790 is where routed itself listens (listen.addresses, listen.port)"),
+		bird("twice", "  dial: [127.0.0.1:179, 127.0.0.1:180]\n", "7:25 bird.dial[1]: 127.0.0.1 is already bird.dial[0] (line 7)"),
+		bird("three", "  dial: [127.0.0.1:179, 127.0.0.2:179, 127.0.0.3:179]\n", "7:3 bird.dial: 3 entries; at most 2"),
+		bird("accept with a port", "  accept: 127.0.0.1:1790\n", `7:11 bird.accept: "127.0.0.1:1790" is not an IP address (the port is listen.port)`),
+		bird("accept unspecified", "  accept: '::'\n", "7:11 bird.accept: :: is every address; name the ones to listen on"),
+		bird("password file", "  dial: 127.0.0.1:179\n  passwordFile: /x\n", "8:17 bird.passwordFile: not supported yet; leave it out"),
+	})
+}
+
+func TestListen(t *testing.T) {
+	listen := func(name, lines string, want ...string) valueTest {
+		return valueTest{name, "", "listen:\n" + lines, want}
+	}
+	runValueTests(t, []valueTest{
+		listen("none", "  guard: none\n"),
+		listen("port 0", "  port: 0\n", `14:9 listen.port: "0" is not a whole number from 1 to 65535`),
+		listen("port 65536", "  port: 65536\n", `14:9 listen.port: "65536" is not a whole number from 1 to 65535`),
+		listen("port negative", "  port: -1\n", `14:9 listen.port: "-1" is not a whole number from 1 to 65535`),
+		listen("port empty", "  port: ''\n", `14:9 listen.port: "" is not a whole number from 1 to 65535`),
+		listen("every address", "  addresses: [0.0.0.0]\n", "14:15 listen.addresses[0]: 0.0.0.0 is every address; name the ones to listen on"),
+		listen("twice", "  addresses:\n  - fd00::1\n  - FD00:0::1\n", "16:5 listen.addresses[1]: fd00::1 is already listen.addresses[0] (line 15)"),
+		listen("guard later", "  guard: nftables\n", "14:10 listen.guard: not supported yet; write auto or none"),
+		listen("guard unknown", "  guard: iptables\n", `14:10 listen.guard: "iptables" is not one of auto, none`),
+	})
+}
+
+func TestRemote(t *testing.T) {
+	remote := func(name, line string, want ...string) valueTest {
+		return valueTest{name, "    nodes:\n", "    " + line + "\n    nodes:\n", want}
+	}
+	nodes := func(name, value string, want ...string) valueTest {
+		return valueTest{name, "    nodes:\n      addresses: [9.111.255.152]\n", "    nodes: " + value + "\n", want}
+	}
+	const missing = "11:5 remotes[0].nodes: missing; list the cluster's nodes in addresses, or name a hostsFile that does"
+	runValueTests(t, []valueTest{
+		nodes("no nodes", "", missing),
+		nodes("empty nodes", "{addresses: [], hostsFile: ''}", missing),
+		nodes("a hosts file", "{hostsFile: x}"),
+		nodes("kubernetes", "{kubernetes: {}}", "11:13 remotes[0].nodes.kubernetes: not supported yet; list the nodes in addresses or in a hostsFile"),
+		nodes("repeated", "{addresses: [9.1.1.1, 9.1.1.1]}", "11:34 remotes[0].nodes.addresses[1]: 9.1.1.1 is already remotes[0].nodes.addresses[0] (line 11)"),
+		nodes("a name", "{addresses: [node-1]}", `11:25 remotes[0].nodes.addresses[0]: "node-1" is not an IP address`),
+		nodes("loopback", "{addresses: [127.0.0.1]}", "11:25 remotes[0].nodes.addresses[0]: 127.0.0.1 is a loopback address, not a node's"),
+		nodes("a NUL", `{hostsFile: "a\0b"}`, `11:24 remotes[0].nodes.hostsFile: "a\x00b" is not a path`),
+		remote("port", "port: 70000", `11:11 remotes[0].port: "70000" is not a whole number from 1 to 65535`),
+		remote("reflectors", "reflectors: [9.1.1.1]", "11:5 remotes[0].reflectors: not supported yet; list the nodes under nodes"),
+		remote("nodeCIDRs", "nodeCIDRs: [9.1.1.0/24]", "11:5 remotes[0].nodeCIDRs: not supported yet; leave it out"),
+		remote("password", "password: 123", "11:15 remotes[0].password: not supported yet; leave it out"),
+		remote("password file", "passwordFile: /x", "11:19 remotes[0].passwordFile: not supported yet; leave it out"),
+		remote("hops 0", "maxHops: 0", `11:14 remotes[0].maxHops: "0" is not a whole number from 1 to 255`),
+		remote("hops 255", "maxHops: 255"),
+		remote("hops 256", "maxHops: 256", `11:14 remotes[0].maxHops: "256" is not a whole number from 1 to 255`),
+		remote("limits", "limits: {prefixesPerNode: 0, prefixes: 1000001}",
+			`11:31 remotes[0].limits.prefixesPerNode: "0" is not a whole number from 1 to 1000000`,
+			`11:44 remotes[0].limits.prefixes: "1000001" is not a whole number from 1 to 1000000`),
+		remote("one length", "blockLengths: {ipv4: [26]}", "11:20 remotes[0].blockLengths.ipv4: 1 lengths; want two, [shortest, longest]"),
+		remote("lengths backwards", "blockLengths: {ipv4: [26, 24]}", "11:20 remotes[0].blockLengths.ipv4: [26, 24] begins after its end"),
+		remote("lengths of IPv6", "blockLengths: {ipv4: [24, 33], ipv6: [0, 129]}",
+			`11:31 remotes[0].blockLengths.ipv4[1]: "33" is not a whole number from 1 to 32`,
+			`11:43 remotes[0].blockLengths.ipv6[0]: "0" is not a whole number from 1 to 128`,
+			`11:46 remotes[0].blockLengths.ipv6[1]: "129" is not a whole number from 1 to 128`),
+		remote("lengths outside the ranges", "blockLengths: {ipv4: [8, 15]}", "10:16 remotes[0].podCIDRs[0]: 20.1.0.0/16 can hold no block: blockLengths allows up to /15"),
+		{"no remotes", minimal[strings.Index(minimal, "remotes:"):], "", nil},
+	})
+}
+
+func TestKernel(t *testing.T) {
+	kernel := func(line string, problem string) valueTest {
+		key, _, _ := strings.Cut(line, ":")
+		want := one(fmt.Sprintf("14:%d kernel.%s: %s", len(key)+5, key, problem))
+		if problem == "" {
+			want = nil
+		}
+		return valueTest{line, "", "kernel:\n  " + line + "\n", want}
+	}
+	const table = "is not main or the number of a table from 256 to 4294967295"
+	runValueTests(t, []valueTest{
+		kernel("table: main", ""),
+		kernel("table: 254", ""),
+		kernel("table: 4294967295", ""),
+		kernel("table: 4294967296", `"4294967296" `+table),
+		kernel("table: 0", `"0" `+table),
+		kernel("table: 253", `"253" `+table),
+		kernel("table: 255", `"255" `+table),
+		kernel("table: 100", `"100" `+table),
+		kernel("table: local", `"local" `+table),
+		kernel("protocol: 4", `"4" is not a whole number from 5 to 255`),
+		kernel("protocol: 256", `"256" is not a whole number from 5 to 255`),
+		kernel("protocol: 12", "12 marks the routes of BIRD; choose a number that nobody on this host uses"),
+		kernel("protocol: 80", "80 marks the routes of Calico's Felix; choose a number that nobody on this host uses"),
+		kernel("rulePriority: 0", `"0" is not a whole number from 1 to 32765`),
+		kernel("rulePriority: 32766", `"32766" is not a whole number from 1 to 32765`),
+		kernel("encapsulation: none", ""),
+		kernel("encapsulation: ipip", "not supported yet; write auto or none, and connect the nodes directly"),
+		kernel("encapsulation: vxlan", "not supported yet; write auto or none, and connect the nodes directly"),
+		kernel("encapsulation: gre", `"gre" is not one of auto, none`),
+		kernel("onExit: delete", `"delete" is not one of keep, flush`),
+		kernel("resyncInterval: 60", `"60" is not a duration from 1s to 1h, with its unit, such as 90s or 1h30m`),
+		kernel("resyncInterval: 0s", `"0s" is not a duration from 1s to 1h, with its unit, such as 90s or 1h30m`),
+		kernel("resyncInterval: -5s", `"-5s" is not a duration from 1s to 1h, with its unit, such as 90s or 1h30m`),
+		kernel("convergenceDeadline: 61m", `"61m" is not a duration from 1s to 1h, with its unit, such as 90s or 1h30m`),
+	})
+}
+
+func TestMeshAndServers(t *testing.T) {
+	section := func(text, problem string) valueTest {
+		want := one(problem)
+		if problem == "" {
+			want = nil
+		}
+		return valueTest{text, "", text + "\n", want}
+	}
+	const form = "is not ADDRESS:PORT, such as 127.0.0.1:179 or [::1]:179, with a port from 1 to 65535"
+	runValueTests(t, []valueTest{
+		section("mesh: {retention: 721h}", `13:19 mesh.retention: "721h" is not a duration from 1s to 720h, with its unit, such as 90s or 1h30m`),
+		section("mesh: {retention: 1d}", `13:19 mesh.retention: "1d" is not a duration from 1s to 720h, with its unit, such as 90s or 1h30m`),
+		section("mesh: {withdrawalBrake: {share: 0}}", `13:33 mesh.withdrawalBrake.share: "0" is not a whole number from 1 to 100`),
+		section("mesh: {withdrawalBrake: {share: 50%}}", `13:33 mesh.withdrawalBrake.share: "50%" is not a whole number from 1 to 100`),
+		section("mesh: {withdrawalBrake: {hold: 1ms}}", `13:32 mesh.withdrawalBrake.hold: "1ms" is not a duration from 1s to 1h, with its unit, such as 90s or 1h30m`),
+		section("metrics: {listen: '[::]:9790'}", ""),
+		section("metrics: {listen: localhost:9790}", `13:19 metrics.listen: "localhost:9790" `+form),
+		section("metrics: {listen: ':0'}", `13:19 metrics.listen: ":0" `+form),
+		section("metrics: {listen: 9790}", `13:19 metrics.listen: 9790 is not text; put it in quotes if it is meant so`),
+		section("admin: {socket: routed.sock}", `13:17 admin.socket: "routed.sock" is not the absolute path of a socket, at most 107 bytes long`),
+		section("admin: {socket: '@routed'}", `13:17 admin.socket: "@routed" is not the absolute path of a socket, at most 107 bytes long`),
+		section("admin: {socket: /run/}", `13:17 admin.socket: "/run/" is not the absolute path of a socket, at most 107 bytes long`),
+		section("admin: {socket: /"+strings.Repeat("a", 106)+"}", ""),
+		section("admin: {socket: /"+strings.Repeat("a", 107)+"}", `13:17 admin.socket: "/`+strings.Repeat("a", 107)+`" is not the absolute path of a socket, at most 107 bytes long`),
+	})
+}
