@@ -99,7 +99,7 @@ func TestParseFillsInDefaults(t *testing.T) {
 		},
 		Mesh: Mesh{
 			Retention:       time.Hour,
-			WithdrawalBrake: WithdrawalBrake{SharePercent: 50, Hold: 30 * time.Second},
+			WithdrawalBrake: WithdrawalBrake{SharePercent: 100, Hold: 30 * time.Second},
 		},
 		Metrics: Metrics{Listen: netip.MustParseAddrPort("127.0.0.1:9790")},
 		Admin:   Admin{Socket: "/run/routed/routed.sock"},

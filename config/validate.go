@@ -239,12 +239,23 @@ func (v *validator) dial(items []scalar, l Listen) []netip.AddrPort {
 
 func (v *validator) mesh(r rawMesh) Mesh {
 	return Mesh{
-		Retention: v.duration(r.Retention, time.Hour, 30*24*time.Hour),
-		WithdrawalBrake: WithdrawalBrake{
-			SharePercent: int(v.number(r.WithdrawalBrake.Share, 50, 1, 100)),
-			Hold:         v.duration(r.WithdrawalBrake.Hold, 30*time.Second, time.Hour),
-		},
+		Retention:       v.duration(r.Retention, time.Hour, 30*24*time.Hour),
+		WithdrawalBrake: v.brake(r.WithdrawalBrake),
 	}
+}
+
+// noBrake is the share that no fall exceeds.
+const noBrake = 100
+
+func (v *validator) brake(r rawBrake) WithdrawalBrake {
+	b := WithdrawalBrake{
+		SharePercent: int(v.number(r.Share, noBrake, 1, 100)),
+		Hold:         v.duration(r.Hold, 30*time.Second, time.Hour),
+	}
+	if b.SharePercent != noBrake {
+		v.unsupported(r.Share.place, "write 100, no brake")
+	}
+	return b
 }
 
 func (v *validator) metrics(r rawMetrics) Metrics {

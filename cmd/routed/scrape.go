@@ -12,9 +12,8 @@ import (
 // serveMetrics serves the metrics listener until ctx ends.
 func (d *daemon) serveMetrics(ctx context.Context, cfg *config.Config) error {
 	build := metrics.Build{Version: version, Revision: revision, GoVersion: runtime.Version()}
-	registry, err := metrics.NewRegistry(build, d.timings, metrics.NewCollector(func() metrics.Snapshot {
-		s, _ := d.snapshot(ctx)
-		return s
+	registry, err := metrics.NewRegistry(build, d.timings, metrics.NewCollector(func() (metrics.Snapshot, error) {
+		return d.snapshot(ctx)
 	}, metrics.Options{}))
 	if err != nil {
 		return err

@@ -12,7 +12,6 @@ import (
 	"routed/bgp"
 	"routed/config"
 	"routed/kernel"
-	"routed/metrics"
 	"routed/peering"
 )
 
@@ -35,6 +34,7 @@ func (d *daemon) Status(ctx context.Context) (admin.Status, error) {
 		return admin.Status{}, err
 	}
 	cfg, k, sessions := d.settings.config(), d.reconciler.Status(), sessionsByPeer(d.speaker.Status())
+	last := d.timings.Last()
 	s := admin.Status{
 		At:   time.Now(),
 		Node: d.nodeStatus(cfg),
@@ -45,14 +45,15 @@ func (d *daemon) Status(ctx context.Context) (admin.Status, error) {
 		},
 		BIRD:     []admin.Peer{},
 		Clusters: []admin.Cluster{},
-		Kernel:   kernelStatus(cfg, k, d.timings.Last()),
+		Kernel:   admin.KernelFrom(k, cfg.Kernel.Table, cfg.Kernel.Protocol, cfg.Kernel.ResyncInterval),
 		Config:   d.settings.status(),
 	}
+	s.Kernel.LastReconcile = admin.Reconcile{Kind: last.Kind, At: last.At, DurationSeconds: last.Took.Seconds()}
 	for _, p := range mesh.BIRD {
 		s.BIRD = append(s.BIRD, peerStatus(p, sessions))
 	}
 	for _, c := range mesh.Clusters {
-		s.Clusters = append(s.Clusters, admin.ClusterFrom(c, routeCounts(k, c.Name)))
+		s.Clusters = append(s.Clusters, admin.ClusterFrom(c, admin.RouteCountsFrom(k.Routes, c.Name)))
 	}
 	if err := notReady(k, mesh); err != nil {
 		s.NotReady = err.Error()
@@ -134,58 +135,6 @@ func (d *daemon) Routes(ctx context.Context, clusterName string) (iter.Seq[admin
 			}
 		}
 	}, nil
-}
-
-// kernelStatus is the reconciler's side of a status.
-func kernelStatus(cfg *config.Config, k kernel.Status, last metrics.Run) admin.Kernel {
-	return admin.Kernel{
-		Table: cfg.Kernel.Table, Protocol: cfg.Kernel.Protocol,
-		Adopted: k.Adopted, DeletesAllowed: k.DeletesAllowed,
-		RulesWanted: k.RulesWanted, RulesPresent: k.RulesPresent,
-		LastReconcile: admin.Reconcile{Kind: last.Kind, At: last.At, DurationSeconds: last.Took.Seconds()},
-		LastResync:    k.LastResync, ResyncSeconds: cfg.Kernel.ResyncInterval.Seconds(),
-		Repairs: []admin.Count{
-			{Name: "deleted", Count: k.Repairs.Deleted},
-			{Name: "changed", Count: k.Repairs.Changed},
-			{Name: "link", Count: k.Repairs.Link},
-			{Name: "resync", Count: k.Repairs.Resync},
-			{Name: "rule", Count: k.Repairs.Rule},
-		},
-		Changes: []admin.Count{
-			{Name: "add", Count: k.Changes.Add}, {Name: "replace", Count: k.Changes.Replace}, {Name: "delete", Count: k.Changes.Delete},
-		},
-		Errors:   errorCounts(k.Errors),
-		Overruns: k.Overruns, LastError: k.LastError, LastErrorAt: k.LastErrorAt,
-	}
-}
-
-func errorCounts(errs []kernel.ErrorCount) []admin.Count {
-	out := make([]admin.Count, 0, len(errs))
-	for _, e := range errs {
-		out = append(out, admin.Count{Name: e.Op + " " + e.Errno, Count: e.Count})
-	}
-	return out
-}
-
-// routeCounts are the reconciler's counts of one cluster's routes, a row a family.
-func routeCounts(k kernel.Status, cluster string) []admin.RouteCount {
-	var out []admin.RouteCount
-	for _, g := range k.Routes {
-		if g.Group != cluster {
-			continue
-		}
-		family := peering.IPv4
-		if g.IPv6 {
-			family = peering.IPv6
-		}
-		out = append(out, admin.RouteCount{
-			Family: family.String(), Wanted: g.Wanted,
-			Installed: g.Count(kernel.StateInstalled), Missing: g.Count(kernel.StateMissing),
-			Mismatched: g.Count(kernel.StateMismatched), Conflict: g.Count(kernel.StateConflict),
-			Unresolved: g.Count(kernel.StateUnresolved), Shadowed: g.Count(kernel.StateShadowed),
-		})
-	}
-	return out
 }
 
 func sessionsByPeer(s bgp.Status) map[netip.Addr]bgp.PeerStatus {

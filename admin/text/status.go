@@ -1,0 +1,219 @@
+package text
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"routed/admin"
+)
+
+// Status writes one screen: what is wrong, then this node, its BIRD, the remote clusters, the kernel.
+func Status(out io.Writer, s admin.Status, o Options) error {
+	w := bufio.NewWriter(out)
+	writeSummary(w, s, o)
+	writeProblems(w, s.Problems, o)
+	writeNode(w, s, o)
+	writeClusters(w, s, o)
+	writeKernel(w, s, o)
+	return w.Flush()
+}
+
+func writeSummary(w *bufio.Writer, s admin.Status, o Options) {
+	verdict := o.paint(good, "healthy")
+	if n := len(s.Problems); n > 0 {
+		verdict = o.paint(severityStyle(s.Problems[0].Severity), plural(n, "problem"))
+	}
+	fmt.Fprintf(w, "routed %s on %s (%s), up %s: %s\n", s.Node.Release, s.Node.Address, s.Node.Cluster,
+		age(s.At, s.Node.Started), verdict)
+}
+
+func writeProblems(w *bufio.Writer, problems []admin.Problem, o Options) {
+	for _, p := range problems {
+		fmt.Fprintf(w, "\n%s %s\n", o.paint(severityStyle(p.Severity), strings.ToUpper(string(p.Severity))), p.Code)
+		for _, line := range wrap(p.Text, width-len(indent)) {
+			fmt.Fprintf(w, "%s%s\n", indent, line)
+		}
+		mark := "-> "
+		for _, line := range wrap(p.Remedy, width-len(indent)-len(mark)) {
+			fmt.Fprintf(w, "%s%s%s\n", indent, mark, o.paint(faint, line))
+			mark = "   "
+		}
+	}
+}
+
+func severityStyle(s admin.Severity) style {
+	if s == admin.Critical {
+		return urgent
+	}
+	return warn
+}
+
+func writeNode(w *bufio.Writer, s admin.Status, o Options) {
+	section(w, o, "THIS NODE")
+	field(w, "router ID", s.Node.RouterID.String())
+	for _, p := range s.BIRD {
+		text := o.paint(goodIf(p.Up), p.State) + " " + since(s.At, p.Since)
+		field(w, "BIRD", fmt.Sprintf("%s %s", p.Address, strings.TrimSpace(text)))
+	}
+	for i, b := range s.Mesh.OwnBlocks {
+		name := ""
+		if i == 0 {
+			name = "own blocks"
+		}
+		st := plain
+		if b.Source == "retained" {
+			st = warn
+		}
+		field(w, name, fmt.Sprintf("%s (%s)", b.Prefix, o.paint(st, b.Source)))
+	}
+	if len(s.Mesh.OwnBlocks) == 0 {
+		field(w, "own blocks", noBlocks(s.Mesh))
+	}
+	field(w, "mesh", convergence(s, o))
+}
+
+func noBlocks(m admin.Mesh) string {
+	if !m.OwnKnown {
+		return "not known yet"
+	}
+	return "none"
+}
+
+func convergence(s admin.Status, o Options) string {
+	if !s.Mesh.Converged {
+		return o.paint(warn, "not converged yet")
+	}
+	text := "converged"
+	if !s.Mesh.ConvergedAt.IsZero() {
+		text += " " + age(s.At, s.Mesh.ConvergedAt) + " ago"
+	}
+	if s.Mesh.ConvergedBy == admin.ByDeadline {
+		text += " (by the deadline, not every peer was heard)"
+	}
+	return text
+}
+
+func writeClusters(w *bufio.Writer, s admin.Status, o Options) {
+	section(w, o, "REMOTE CLUSTERS")
+	t := table{head: heads("CLUSTER", ">NODES", ">BLOCKS", ">STALE", ">ROUTES", ">INSTALLED", "NOT INSTALLED")}
+	for _, c := range s.Clusters {
+		fresh, stale := blocks(c)
+		sum := routes(c)
+		t.add(
+			cell{text: c.Name},
+			cell{text: fmt.Sprintf("%d/%d", c.NodesUp, c.NodesKnown), right: true, style: goodIf(c.NodesUp == c.NodesKnown)},
+			cell{text: strconv.Itoa(fresh + stale), right: true},
+			cell{text: strconv.Itoa(stale), right: true, style: warnIf(stale)},
+			cell{text: strconv.Itoa(sum.Wanted), right: true},
+			cell{text: strconv.Itoa(sum.Installed), right: true, style: goodIf(sum.Installed == sum.Wanted)},
+			cell{text: notInstalled(sum), style: bad},
+		)
+	}
+	t.write(w, o, indent)
+}
+
+func blocks(c admin.Cluster) (fresh, stale int) {
+	for _, b := range c.Blocks {
+		fresh += b.Fresh
+		stale += b.Stale
+	}
+	return fresh, stale
+}
+
+// routes adds the families up.
+func routes(c admin.Cluster) admin.RouteCount {
+	var t admin.RouteCount
+	for _, r := range c.Routes {
+		t.Wanted += r.Wanted
+		t.Installed += r.Installed
+		t.Missing += r.Missing
+		t.Mismatched += r.Mismatched
+		t.Conflict += r.Conflict
+		t.Unresolved += r.Unresolved
+		t.Shadowed += r.Shadowed
+	}
+	return t
+}
+
+func notInstalled(r admin.RouteCount) string {
+	var parts []string
+	for _, one := range []struct {
+		n     int
+		state admin.RouteState
+	}{
+		{r.Shadowed, admin.RouteShadowed},
+		{r.Conflict, admin.RouteConflict},
+		{r.Unresolved, admin.RouteUnresolved},
+		{r.Mismatched, admin.RouteMismatched},
+		{r.Missing, admin.RouteMissing},
+	} {
+		if one.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", one.n, one.state))
+		}
+	}
+	return cmp.Or(strings.Join(parts, ", "), "-")
+}
+
+func writeKernel(w *bufio.Writer, s admin.Status, o Options) {
+	k := s.Kernel
+	section(w, o, "KERNEL")
+	field(w, "table", fmt.Sprintf("%d, proto %d, rules %s", k.Table, k.Protocol,
+		o.paint(goodIf(k.RulesPresent >= k.RulesWanted), fmt.Sprintf("%d/%d", k.RulesPresent, k.RulesWanted))))
+	if r := k.LastReconcile; !r.At.IsZero() {
+		field(w, "reconciled", fmt.Sprintf("%s ago (%s, took %s)", age(s.At, r.At), r.Kind, took(r.DurationSeconds)))
+	}
+	field(w, "full compare", ago(s.At, k.LastResync))
+	if k.LastError != "" {
+		for i, line := range wrap(fmt.Sprintf("%s: %s", ago(s.At, k.LastErrorAt), k.LastError), width-fieldStart) {
+			field(w, []string{"last error", ""}[min(i, 1)], line)
+		}
+	}
+}
+
+func section(w *bufio.Writer, o Options, name string) { fmt.Fprintf(w, "\n%s\n", o.paint(bold, name)) }
+
+const fieldStart = 16 // the column that the values of fields begin at
+
+func field(w *bufio.Writer, name, value string) {
+	fmt.Fprintf(w, "%s%-*s%s\n", indent, fieldStart-len(indent), name, value)
+}
+
+func age(now, t time.Time) string { return admin.Age(now.Sub(t)) }
+
+func ago(now, t time.Time) string {
+	if t.IsZero() {
+		return "never yet"
+	}
+	return age(now, t) + " ago"
+}
+
+// since is the age of a state, "-" when it was never entered.
+func since(now, t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return age(now, t)
+}
+
+// took writes a short duration with three digits at most: 450µs, 1.25ms, 2.3s.
+func took(s float64) string {
+	d := time.Duration(s * float64(time.Second))
+	for unit := time.Nanosecond; unit <= time.Second; unit *= 10 {
+		if d < 1000*unit {
+			return d.Round(unit).String()
+		}
+	}
+	return d.Round(time.Second).String()
+}
+
+func plural(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
+}

@@ -1,0 +1,159 @@
+package text
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"routed/admin"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write the golden files instead of comparing with them")
+
+// load reads an answer of the daemon as package admin's tests fixed it.
+func load[T any](t *testing.T, name string) T {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("..", "testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v T
+	if err := json.Unmarshal(data, &v); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// pages renders every golden page.
+func pages(t *testing.T, o Options) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	write := func(name string, f func(b *bytes.Buffer) error) {
+		var b bytes.Buffer
+		if err := f(&b); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		out[name] = b.String()
+	}
+	for _, name := range []string{"status_healthy", "status_degraded"} {
+		s := load[admin.Status](t, name+".json")
+		write(name, func(b *bytes.Buffer) error { return Status(b, s, o) })
+	}
+	starting := justStarted(load[admin.Status](t, "status_healthy.json"))
+	write("status_starting", func(b *bytes.Buffer) error { return Status(b, starting, o) })
+	write("peers", func(b *bytes.Buffer) error { return Peers(b, load[admin.Peers](t, "peers.json"), o) })
+	write("routes", func(b *bytes.Buffer) error { return Routes(b, load[admin.Routes](t, "routes.json"), o) })
+	write("routes_none", func(b *bytes.Buffer) error { return Routes(b, admin.Routes{}, o) })
+	return out
+}
+
+// justStarted is the picture a moment after the start: nothing has been heard of anybody.
+func justStarted(s admin.Status) admin.Status {
+	var never time.Time
+	s.Node.Started = s.At
+	s.Mesh = admin.Mesh{ConvergeBefore: s.At.Add(time.Minute)}
+	s.BIRD[0].Up, s.BIRD[0].State, s.BIRD[0].Since = false, "connect", never
+	s.Clusters = nil
+	s.Kernel.LastReconcile, s.Kernel.LastResync = admin.Reconcile{}, never
+	s.Problems = admin.Problems(s)
+	return s
+}
+
+func TestGolden(t *testing.T) {
+	for _, o := range []Options{{}, {Colour: true}} {
+		for name, got := range pages(t, o) {
+			file := filepath.Join("testdata", name+".golden")
+			if o.Colour {
+				file = filepath.Join("testdata", name+".colour.golden")
+			}
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("%s (-want +got; `go test -update` accepts it):\n%s", file, diff)
+			}
+		}
+	}
+}
+
+var escapes = regexp.MustCompile(`\x1b\[[0-9;]*m`)
+
+func TestColourChangesOnlyColour(t *testing.T) {
+	coloured, bare := pages(t, Options{Colour: true}), pages(t, Options{})
+	for name, page := range bare {
+		if strings.Contains(page, "\x1b") {
+			t.Errorf("%s is coloured although nobody asked", name)
+		}
+		if diff := cmp.Diff(page, escapes.ReplaceAllString(coloured[name], "")); diff != "" {
+			t.Errorf("%s without its colours is another page:\n%s", name, diff)
+		}
+	}
+	if !strings.Contains(coloured["status_degraded"], "\x1b[") {
+		t.Error("no colour although asked")
+	}
+}
+
+func TestFitsATerminal(t *testing.T) {
+	for name, page := range pages(t, Options{}) {
+		for line := range strings.Lines(page) {
+			line = strings.TrimSuffix(line, "\n")
+			if utf8.RuneCountInString(line) > 80 {
+				t.Errorf("%s: %d columns: %s", name, utf8.RuneCountInString(line), line)
+			}
+			if strings.TrimRight(line, " ") != line {
+				t.Errorf("%s: spaces at the end of %q", name, line)
+			}
+		}
+	}
+}
+
+func TestProblemsComeFirst(t *testing.T) {
+	page := pages(t, Options{})["status_degraded"]
+	if critical, node := strings.Index(page, "CRITICAL bird-down"), strings.Index(page, "THIS NODE"); critical < 0 ||
+		critical > node {
+		t.Errorf("the problem is at %d, the node at %d", critical, node)
+	}
+}
+
+func TestWrap(t *testing.T) {
+	for _, tc := range []struct {
+		text  string
+		limit int
+		want  []string
+	}{
+		{"", 10, nil},
+		{"one two three", 7, []string{"one two", "three"}},
+		{"a-word-that-is-too-long b", 5, []string{"a-word-that-is-too-long", "b"}},
+		{"  two   spaces ", 80, []string{"two spaces"}},
+		{"µµ µµ", 5, []string{"µµ µµ"}},
+	} {
+		if diff := cmp.Diff(tc.want, wrap(tc.text, tc.limit)); diff != "" {
+			t.Errorf("wrap(%q, %d): %s", tc.text, tc.limit, diff)
+		}
+	}
+}
+
+func TestTook(t *testing.T) {
+	for s, want := range map[float64]string{
+		0: "0s", 0.000451234: "451µs", 0.00125: "1.25ms", 0.0123456: "12.3ms", 2.3456: "2.35s", 75: "1m15s",
+	} {
+		if got := took(s); got != want {
+			t.Errorf("took(%v) = %q, want %q", s, got, want)
+		}
+	}
+}

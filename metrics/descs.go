@@ -1,0 +1,55 @@
+package metrics
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// descs is what each metric of the collector is called and means. The names are relied on by dashboards and alerts.
+type descs struct {
+	sessionUp, sessionAt, sessionFlaps *prometheus.Desc
+	prefixes, rejected                 *prometheus.Desc
+	nodes, blocks, conflicts           *prometheus.Desc
+	routes, repairs, changes, errors   *prometheus.Desc
+	lastResync, overruns               *prometheus.Desc
+	reloadOK, reloadAt                 *prometheus.Desc
+}
+
+func (d descs) all() []*prometheus.Desc {
+	return []*prometheus.Desc{
+		d.sessionUp, d.sessionAt, d.sessionFlaps, d.prefixes, d.rejected, d.nodes, d.blocks, d.conflicts,
+		d.routes, d.repairs, d.changes, d.errors, d.lastResync, d.overruns, d.reloadOK, d.reloadAt,
+	}
+}
+
+func newDescs(o Options) descs {
+	session := []string{"role", "cluster", "peer"}
+	if o.NoPeerLabel {
+		session = session[:2]
+	}
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("routed_"+name, help, labels, nil)
+	}
+	return descs{
+		sessionUp: desc("bgp_session_up", "Whether the BGP session is established.", session...),
+		sessionAt: desc("bgp_session_established_timestamp_seconds",
+			"When the BGP session was established; absent while it is not.", session...),
+		sessionFlaps: desc("bgp_session_flaps_total", "How often the BGP session left Established.", session...),
+		prefixes: desc("bgp_prefixes",
+			"Prefixes in the Adj-RIB-In (received), of these accepted by policy, and told to peers (advertised).",
+			"direction", "cluster", "family"),
+		rejected: desc("bgp_prefixes_rejected_total", "Announcements that the import policy refused.", "cluster", "reason"),
+		nodes: desc("cluster_nodes", "Nodes of a remote cluster in the roster (known) and with a session (up).",
+			"cluster", "state"),
+		blocks: desc("cluster_blocks", "Blocks of a remote cluster; stale ones are kept although their session was lost.",
+			"cluster", "family", "state"),
+		conflicts: desc("block_conflicts", "Blocks of a remote cluster that more than one node announces.", "cluster"),
+		routes: desc("routes", "Routes wanted in the kernel, and how many of these are in each other state.",
+			"cluster", "family", "state"),
+		repairs: desc("route_repairs_total", "Routes and rules put back, by what took them away.", "cause"),
+		changes: desc("route_changes_total", "Operations on routes that the kernel acknowledged.", "op"),
+		errors:  desc("reconcile_errors_total", "Kernel operations that failed.", "op", "errno"),
+		lastResync: desc("last_successful_resync_timestamp_seconds",
+			"When the last full compare with the kernel that succeeded ended; 0: none yet."),
+		overruns: desc("netlink_overruns_total", "Times that kernel events were lost; a full compare follows each."),
+		reloadOK: desc("config_last_reload_successful", "Whether the last load of the configuration was accepted."),
+		reloadAt: desc("config_last_reload_success_timestamp_seconds", "When a configuration was last accepted."),
+	}
+}

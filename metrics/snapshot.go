@@ -1,0 +1,30 @@
+package metrics
+
+import (
+	"time"
+
+	"routed/kernel"
+	"routed/peering"
+)
+
+// Snapshot is the daemon's numbers at one moment. The collector does not change it, and asks for a new one at each
+// scrape. Counters that are sums over peers fall when a peer leaves the roster; Prometheus takes that for a restart.
+type Snapshot struct {
+	Mesh       peering.Status
+	Advertised []Advertised
+	Kernel     kernel.Status
+	Reload     Reload
+}
+
+// Advertised counts the prefixes of one family that the nodes of a cluster are told, all sessions together.
+type Advertised struct {
+	Cluster string
+	Family  peering.Families // one
+	Count   int
+}
+
+// Reload is the last attempt to load the configuration; the load at the start counts.
+type Reload struct {
+	Successful    bool
+	LastSuccessAt time.Time
+}
