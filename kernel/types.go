@@ -46,3 +46,22 @@ type RouteStatus struct {
 	Since  time.Time // of State
 	Err    string    // why, when it is not installed
 }
+
+// String is the metrics label `state`.
+func (s State) String() string {
+	switch s {
+	case StateMissing:
+		return "missing"
+	case StateInstalled:
+		return "installed"
+	case StateMismatched:
+		return "mismatched"
+	case StateConflict:
+		return "conflict"
+	case StateUnresolved:
+		return "unresolved"
+	case StateShadowed:
+		return "shadowed"
+	}
+	return "unknown"
+}

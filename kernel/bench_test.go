@@ -1,0 +1,175 @@
+package kernel
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
+
+const benchRoutes = 100_000
+
+func benchOps(n *testNet) []Op {
+	o := testConfig().owner()
+	ops := make([]Op, 0, benchRoutes)
+	for _, c := range blocks(benchRoutes) {
+		by := way{device: int32(n.near.Attrs().Index)}
+		ops = append(ops, Op{Kind: OpAddRoute, Table: testTable, Route: o.target(c.Route.Prefix, c.Route.NextHop, by)})
+	}
+	return ops
+}
+
+// BenchmarkApply installs and removes 100,000 routes in batches of several sizes; 1 is one by one.
+func BenchmarkApply(b *testing.B) {
+	for _, size := range []int{1, 100, 500, 1000, 2000, 5000, 10000} {
+		b.Run(fmt.Sprintf("batch-%d", size), func(b *testing.B) {
+			n := newTestNet(b)
+			ops := benchOps(n)
+			for b.Loop() {
+				applyInSizes(b, n.fib, ops, size, OpAddRoute)
+				b.StopTimer()
+				applyInSizes(b, n.fib, ops, 2000, OpDeleteRoute)
+				b.StartTimer()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/benchRoutes, "ns/route")
+		})
+	}
+}
+
+func applyInSizes(b *testing.B, fib *Netlink, ops []Op, size int, kind OpKind) {
+	b.Helper()
+	errs := make([]error, size)
+	for i := range ops {
+		ops[i].Kind = kind
+	}
+	fib.writer.mu.Lock()
+	defer fib.writer.mu.Unlock()
+	for from := 0; from < len(ops); from += size {
+		part := ops[from:min(from+size, len(ops))]
+		fib.applyBatch(part, errs[:len(part)])
+		for i, err := range errs[:len(part)] {
+			if err != nil {
+				b.Fatalf("%s: %v", part[i], err)
+			}
+		}
+	}
+}
+
+// BenchmarkDump reads a table of 100,000 routes.
+func BenchmarkDump(b *testing.B) {
+	n := newTestNet(b)
+	applyInSizes(b, n.fib, benchOps(n), 2000, OpAddRoute)
+	b.ReportAllocs()
+	for b.Loop() {
+		count := 0
+		err := n.fib.Routes(b.Context(), testTable, func(r []FIBRoute) { count += len(r) })
+		if err != nil || count != benchRoutes {
+			b.Fatalf("%d routes, %v", count, err)
+		}
+	}
+}
+
+// BenchmarkInstall is the whole way of 100,000 routes: from Set to the kernel, and of one more after them.
+func BenchmarkInstall(b *testing.B) {
+	b.Run("all", func(b *testing.B) {
+		for b.Loop() {
+			b.StopTimer()
+			n := newTestNet(b)
+			r := n.run(testConfig())
+			changes := blocks(benchRoutes)
+			b.StartTimer()
+			r.Set(changes)
+			waitInstalled(b, r, benchRoutes)
+		}
+	})
+	for _, count := range []int{1000, benchRoutes} {
+		b.Run(fmt.Sprintf("one-more-at-%d", count), func(b *testing.B) {
+			n := newTestNet(b)
+			r := n.run(testConfig())
+			r.AllowDelete()
+			r.Set(blocks(count))
+			waitInstalled(b, r, count)
+			more := wanted("10.200.0.0/26", "192.0.2.77")
+			for b.Loop() {
+				r.Set([]Change{more})
+				waitInstalled(b, r, count+1)
+				b.StopTimer()
+				r.Set([]Change{unwanted("10.200.0.0/26")})
+				waitInstalled(b, r, count)
+				b.StartTimer()
+			}
+		})
+	}
+}
+
+func waitInstalled(b *testing.B, r *Reconciler, count int) {
+	b.Helper()
+	for {
+		s := r.Status()
+		if len(s.Routes) == 1 && s.Routes[0].Count(StateInstalled) == count && s.Routes[0].Wanted == count {
+			return
+		}
+		if err := r.Ping(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkDiff compares a whole table that is as wanted.
+func BenchmarkDiff(b *testing.B) {
+	o := testConfig().owner()
+	t := testTopology()
+	var routes []Route
+	var table []FIBRoute
+	for _, c := range blocks(benchRoutes) {
+		routes = append(routes, c.Route)
+		table = append(table, o.target(c.Route.Prefix, c.Route.NextHop, t.resolve(c.Route.NextHop)))
+	}
+	for b.Loop() {
+		if p := o.planRoutes(t, routes, table, false); len(p.Ops) != 0 {
+			b.Fatalf("%d operations", len(p.Ops))
+		}
+	}
+}
+
+// BenchmarkRepair deletes one route behind the reconciler's back and waits for the kernel to announce it again, as a
+// second listener hears it: from the delete event to the add event.
+func BenchmarkRepair(b *testing.B) {
+	for _, count := range []int{1000, benchRoutes} {
+		b.Run(fmt.Sprintf("at-%d", count), func(b *testing.B) {
+			n := newTestNet(b)
+			other, err := NewNetlink()
+			n.must(err)
+			defer other.Close()
+			r := n.run(testConfig())
+			changes := blocks(count)
+			r.Set(changes)
+			waitInstalled(b, r, count)
+			events, err := other.Watch(b.Context(), testTable)
+			n.must(err)
+			var took []time.Duration
+			for i := 0; b.Loop(); i++ {
+				p := changes[i%count].Route.Prefix
+				begin := time.Now()
+				op := Op{Kind: OpDeleteRoute, Table: testTable, Route: FIBRoute{Prefix: p, Protocol: 114}}
+				n.must(other.Apply([]Op{op})[0])
+				drainAdds(events, 1)
+				took = append(took, time.Since(begin))
+			}
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)/2].Microseconds()), "median-us")
+			b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-us")
+		})
+	}
+}
+
+// drainAdds reads events until a number of routes were announced.
+func drainAdds(events <-chan []Event, count int) {
+	for count > 0 {
+		for _, e := range <-events {
+			if e.Kind == EventRoute && !e.Gone {
+				count--
+			}
+		}
+	}
+}

@@ -1,0 +1,302 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+)
+
+const (
+	workBatch   = 500 // entries looked at before events are read again: about 2 ms of the kernel's time
+	startTries  = 20  // for a dump that the kernel interrupts
+	rewatchWait = time.Second
+)
+
+// loop is the state of a running Reconciler. One goroutine, Run's, owns all of it.
+type loop struct {
+	r        *Reconciler
+	events   <-chan []Event // nil: the subscription is lost
+	topology Topology
+
+	entries  map[netip.Prefix]*entry
+	all      []*entry // the same, in an order that can be walked in pieces
+	holes    bool     // all has nil entries
+	hops     map[netip.Addr]*hop
+	groups   map[string]*group
+	riding   map[int32]int // how many routes of the table leave by a device
+	failing  map[*entry]struct{}
+	shadowed map[*entry]struct{}
+
+	repairs, changes, removals queue
+
+	incoming    []Change // taken from the inbox, not yet taken up
+	after       inbox    // what came with them, and counts when they are done
+	deletes     bool     // AllowDelete
+	rulesWanted []netip.Prefix
+	rulesSet    bool // SetLookups was called
+	ruleFails   int
+
+	dumpCount uint32 // of the dump that runs or ran last
+	dump      *dump  // that runs; nil: none does
+	dumpFails int
+	lastDump  time.Time
+	unlike    map[*entry][]FIBRoute // where the running dump differs from the mirror: what it says
+
+	verifyNext int // where in all the rotation of lookups stands
+
+	resyncAt, retryAt, rulesAt, rewatchAt, verifyAt time.Time // zero: not due
+
+	walking []*walk
+	tally   tally
+	batch   batch
+}
+
+func newLoop(r *Reconciler) *loop {
+	return &loop{
+		r:        r,
+		entries:  make(map[netip.Prefix]*entry),
+		hops:     make(map[netip.Addr]*hop),
+		groups:   make(map[string]*group),
+		riding:   make(map[int32]int),
+		failing:  make(map[*entry]struct{}),
+		shadowed: make(map[*entry]struct{}),
+		unlike:   make(map[*entry][]FIBRoute),
+		tally:    tally{errors: make(map[errorKey]uint64)},
+	}
+}
+
+// close waits for the goroutines that ended with Run's context.
+func (l *loop) close() {
+	if l.events != nil {
+		drain(l.events)
+	}
+	if l.dump != nil {
+		drain(l.dump.pieces)
+	}
+}
+
+// drain reads a channel until its sender, which is about to end, closes it.
+func drain[T any](c <-chan T) {
+	for {
+		if _, open := <-c; !open {
+			return
+		}
+	}
+}
+
+// start subscribes and then adopts what the kernel has.
+func (l *loop) start(ctx context.Context) error {
+	events, err := l.r.fib.Watch(ctx, l.r.own.table)
+	if err != nil {
+		return err
+	}
+	l.events = events
+	if err := l.readTopology(ctx); err != nil {
+		return err
+	}
+	if err := l.adopt(ctx); err != nil {
+		return err
+	}
+	if _, err := l.readRules(ctx); err != nil {
+		return err
+	}
+	l.r.adoptedRoutes = l.ownRoutes()
+	l.tally.status.AdoptedRoutes = len(l.r.adoptedRoutes)
+	l.tally.status.Adopted = true
+	l.tally.status.LastResync = time.Now()
+	l.tally.dirty = true
+	l.lastDump = time.Now()
+	l.resyncAt = l.nextResync()
+	l.publish()
+	close(l.r.adopted)
+	l.r.log.Info("route table adopted", "event", "adopted", "routes", len(l.r.adoptedRoutes))
+	return nil
+}
+
+// adopt reads the whole table into the mirror.
+func (l *loop) adopt(ctx context.Context) error {
+	for try := 1; ; try++ {
+		l.dumpCount++
+		clear(l.unlike)
+		err := l.r.fib.Routes(ctx, l.r.own.table, l.merge)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, ErrInterrupted) || try == startTries {
+			return err
+		}
+	}
+	l.mergeEnd(time.Time{})
+	return nil
+}
+
+// ownRoutes lists the routes of ours that lead somewhere.
+func (l *loop) ownRoutes() []Route {
+	var routes []Route
+	for _, e := range l.all {
+		for _, r := range e.have {
+			if l.r.own.owns(r) && r.Metric == ownMetric(r.Prefix) && r.TOS == 0 && r.Gateway.IsValid() {
+				routes = append(routes, Route{Prefix: r.Prefix, NextHop: r.Gateway})
+				break
+			}
+		}
+	}
+	return routes
+}
+
+// run turns until ctx ends: what the kernel says first, then what is wanted, then one batch of work.
+func (l *loop) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		l.readEvents(ctx)
+		busy := l.takeUp(ctx)
+		busy = l.work() || busy
+		busy = l.stepWalks() || busy
+		l.onTime(ctx, time.Now())
+		l.publish()
+		if !busy {
+			l.wait(ctx)
+		} else {
+			l.poll()
+		}
+	}
+}
+
+// readEvents handles the events that are there, up to a bound that lets the rest of the loop turn.
+func (l *loop) readEvents(ctx context.Context) {
+	for range eventBatches {
+		select {
+		case batch, ok := <-l.events:
+			l.onEvents(ctx, batch, ok)
+		default:
+			return
+		}
+	}
+}
+
+// wait sleeps until there is something to do, and does it when it is short.
+func (l *loop) wait(ctx context.Context) {
+	timer := time.NewTimer(time.Until(l.due()))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-l.r.wake:
+	case batch, ok := <-l.events:
+		l.onEvents(ctx, batch, ok)
+	case piece, ok := <-l.dumpPieces():
+		l.onDump(piece, ok)
+	case w := <-l.r.walks:
+		l.walking = append(l.walking, w)
+	case pong := <-l.r.pings:
+		close(pong)
+	}
+}
+
+// poll is wait for a loop that has work: it takes what is there and does not sleep.
+func (l *loop) poll() {
+	select {
+	case piece, ok := <-l.dumpPieces():
+		l.onDump(piece, ok)
+	case w := <-l.r.walks:
+		l.walking = append(l.walking, w)
+	case pong := <-l.r.pings:
+		close(pong)
+	default:
+	}
+}
+
+// due is when the next timed thing has to happen. A full compare waits for the running one, and for a subscription.
+func (l *loop) due() time.Time {
+	next := time.Now().Add(l.r.cfg.ResyncInterval)
+	if l.canDump() {
+		next = l.resyncAt
+	}
+	for _, t := range []time.Time{l.retryAt, l.rulesAt, l.rewatchAt, l.verifyAt} {
+		if !t.IsZero() && t.Before(next) {
+			next = t
+		}
+	}
+	return next
+}
+
+// onTime does what is due.
+func (l *loop) onTime(ctx context.Context, now time.Time) {
+	if past(l.rewatchAt, now) {
+		l.rewatch(ctx)
+	}
+	if past(l.rulesAt, now) {
+		l.reconcileRules(ctx, causeRule)
+	}
+	if past(l.retryAt, now) {
+		l.retryFailing(now)
+	}
+	if past(l.resyncAt, now) && l.canDump() {
+		l.startDump(ctx)
+	}
+	if past(l.verifyAt, now) {
+		l.verifySome(now)
+	}
+}
+
+func (l *loop) canDump() bool { return l.dump == nil && l.events != nil }
+
+func past(t, now time.Time) bool { return !t.IsZero() && !t.After(now) }
+
+// takeUp moves some of what was set into the entries and says whether there is more.
+func (l *loop) takeUp(ctx context.Context) bool {
+	if len(l.incoming) == 0 {
+		in := l.r.take()
+		l.incoming, in.changes, in.index = in.changes, nil, nil
+		l.after = in
+	}
+	n := min(len(l.incoming), workBatch)
+	for _, c := range l.incoming[:n] {
+		l.takeChange(c)
+	}
+	if l.incoming = l.incoming[n:]; len(l.incoming) > 0 {
+		return true
+	}
+	after := l.after
+	l.incoming, l.after = nil, inbox{}
+	if after.newLookups {
+		l.rulesWanted, l.rulesSet = after.lookups, true
+		l.verifyAt = time.Now().Add(verifyInterval)
+	}
+	if after.allowDelete && !l.deletes {
+		l.allowDelete()
+		after.newLookups = true // rules that nobody wants go as well
+	}
+	if after.newLookups {
+		l.reconcileRules(ctx, causeChange)
+	}
+	return false
+}
+
+func (l *loop) takeChange(c Change) {
+	if !c.Route.Prefix.IsValid() {
+		return
+	}
+	if !c.Route.NextHop.IsValid() {
+		if e := l.entries[c.Route.Prefix]; e != nil {
+			l.unwant(e)
+			l.enqueue(e, causeChange, c.At)
+		}
+		return
+	}
+	e := l.entryFor(c.Route.Prefix)
+	l.want(e, c.Route.NextHop, c.Route.Group)
+	l.enqueue(e, causeChange, c.At)
+}
+
+func (l *loop) allowDelete() {
+	l.deletes = true
+	l.tally.status.DeletesAllowed = true
+	l.tally.dirty = true
+	for _, e := range l.all {
+		if e != nil && len(e.have) > 0 && (len(e.have) > 1 || e.state != StateInstalled || !e.wanted()) {
+			l.enqueue(e, causeChange, time.Time{})
+		}
+	}
+	l.r.log.Info("deletions allowed", "event", "deletes-allowed")
+}

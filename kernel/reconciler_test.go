@@ -1,0 +1,419 @@
+package kernel
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"pgregory.net/rapid"
+)
+
+// settle lets the reconciler come to rest, and what it retries or compares by the clock as well.
+func settle(d time.Duration) {
+	synctest.Wait()
+	if d > 0 {
+		timer := time.NewTimer(d)
+		<-timer.C
+		synctest.Wait()
+	}
+}
+
+func (f *fakeFIB) expect(t *testing.T, want ...FIBRoute) {
+	t.Helper()
+	if got := f.table(); !slices.Equal(got, want) {
+		t.Fatalf("table\n got %v\nwant %v", got, want)
+	}
+}
+
+// firstBlock is how the route to 20.1.0.0/26 stands.
+func firstBlock(r *Reconciler) RouteStatus {
+	for _, s := range r.Routes() {
+		if s.Route.Prefix == netip.MustParsePrefix("20.1.0.0/26") {
+			return s
+		}
+	}
+	return RouteStatus{}
+}
+
+func TestNothingIsDeletedBeforeAllowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		left := ours(t, "20.1.0.0/26", "192.0.2.77")
+		f.routes = []FIBRoute{left}
+		f.rules = []Rule{testConfig().owner().rule(netip.MustParsePrefix("20.9.0.0/16"))}
+		r := runReconciler(t, testConfig(), f)
+		r.SetLookups(prefixes("20.1.0.0/16"))
+		r.Set([]Change{wanted("20.1.0.64/26", "192.0.2.77")})
+		settle(0)
+		r.Set([]Change{unwanted("20.1.0.64/26"), unwanted("20.1.0.0/26")})
+		settle(3 * time.Hour) // resyncs included
+		f.expect(t, left, ours(t, "20.1.0.64/26", "192.0.2.77"))
+		if len(f.rules) != 2 {
+			t.Fatalf("rules %v", f.rules)
+		}
+		r.AllowDelete()
+		settle(0)
+		f.expect(t)
+		if s := r.Status(); len(f.rules) != 1 || s.Changes != (Changes{Add: 1, Delete: 2}) || !s.DeletesAllowed {
+			t.Fatalf("rules %v, status %+v", f.rules, s)
+		}
+	})
+}
+
+func TestFailingRouteDoesNotStopOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		tries := 0
+		f.fail = func(_ string, op *Op) error {
+			if op != nil && op.Route.Prefix.String() == "20.1.0.0/26" {
+				tries++
+				return &OpError{Errno: unix.EINVAL, Text: "for the test"}
+			}
+			return nil
+		}
+		r := runReconciler(t, testConfig(), f)
+		r.Set([]Change{wanted("20.1.0.0/26", "192.0.2.77"), wanted("20.1.0.64/26", "192.0.2.77")})
+		settle(0)
+		f.expect(t, ours(t, "20.1.0.64/26", "192.0.2.77"))
+		s := firstBlock(r)
+		if s.State != StateUnresolved || s.Err != "the kernel refused it: invalid argument (for the test)" {
+			t.Fatalf("%+v", s)
+		}
+		settle(10 * time.Minute)
+		if tries < 10 || tries > 20 { // 1+2+4+8+16+32 s, then every minute
+			t.Errorf("%d tries in ten minutes", tries)
+		}
+		want := []ErrorCount{{Op: "add", Errno: "EINVAL", Count: uint64(tries)}}
+		if got := r.Status().Errors; !slices.Equal(got, want) {
+			t.Errorf("errors %v, want %v", got, want)
+		}
+		f.setFail(nil)
+		before := time.Now()
+		f.linkState(3, false) // any change of links is a reason to try at once
+		settle(0)
+		if s := firstBlock(r); s.State != StateInstalled || !time.Now().Equal(before) {
+			t.Fatalf("%+v", s)
+		}
+	})
+}
+
+func TestResyncFindsWhatNoEventTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		r := runReconciler(t, testConfig(), f)
+		r.AllowDelete()
+		r.SetLookups(prefixes("20.1.0.0/16"))
+		r.Set([]Change{wanted("20.1.0.0/26", "192.0.2.77"), wanted("20.1.0.64/26", "192.0.2.77")})
+		settle(0)
+		del := Op{Kind: OpDeleteRoute, Route: ours(t, "20.1.0.0/26", "192.0.2.77")}
+		f.outside(true, del)
+		f.outside(true, Op{Kind: OpAddRoute, Route: ours(t, "20.1.7.0/26", "192.0.2.77")})
+		f.outside(true, Op{Kind: OpDeleteRule, Rule: f.rules[0]})
+		settle(0)
+		if len(f.table()) != 2 {
+			t.Fatal("the reconciler knows what it cannot")
+		}
+		settle(2 * time.Hour)
+		f.expect(t, ours(t, "20.1.0.0/26", "192.0.2.77"), ours(t, "20.1.0.64/26", "192.0.2.77"))
+		if s := r.Status(); s.Repairs.Resync != 1 || s.Repairs.Rule != 1 || s.LastResync.IsZero() {
+			t.Errorf("status %+v", s)
+		}
+		f.outside(true, del)
+		f.overrun()
+		settle(0)
+		f.expect(t, ours(t, "20.1.0.0/26", "192.0.2.77"), ours(t, "20.1.0.64/26", "192.0.2.77"))
+		f.outside(true, del)
+		f.breakWatch()
+		settle(0)
+		f.expect(t, ours(t, "20.1.0.0/26", "192.0.2.77"), ours(t, "20.1.0.64/26", "192.0.2.77"))
+		if n := r.Status().Overruns; n != 2 {
+			t.Errorf("%d overruns, want 2", n)
+		}
+	})
+}
+
+func TestInterruptedDumpDeletesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		r := runReconciler(t, testConfig(), f)
+		r.AllowDelete()
+		r.Set(blocks(20))
+		settle(0)
+		before := len(f.applied())
+		f.setFail(func(call string, _ *Op) error {
+			if call == "routes" {
+				return ErrInterrupted
+			}
+			return nil
+		})
+		f.overrun()
+		settle(5 * time.Minute)
+		if len(f.applied()) != before || len(f.table()) != 20 {
+			t.Fatalf("operations after a partial dump: %v", f.applied()[before:])
+		}
+		f.setFail(nil)
+		stale := r.Status().LastResync
+		settle(5 * time.Minute)
+		if !r.Status().LastResync.After(stale) {
+			t.Error("no resync once dumps work again")
+		}
+	})
+}
+
+func TestWatchIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		r := runReconciler(t, testConfig(), f)
+		r.Set([]Change{wanted("20.1.0.0/26", "192.0.2.77")})
+		settle(0)
+		f.setFail(func(call string, _ *Op) error {
+			if call == "watch" {
+				return unix.ENOBUFS
+			}
+			return nil
+		})
+		f.breakWatch()
+		settle(10 * time.Second)
+		f.setFail(nil)
+		settle(2 * time.Second)
+		f.outside(false, Op{Kind: OpDeleteRoute, Route: ours(t, "20.1.0.0/26", "192.0.2.77")})
+		settle(0)
+		f.expect(t, ours(t, "20.1.0.0/26", "192.0.2.77"))
+		if r.Status().Repairs.Deleted != 1 {
+			t.Errorf("status %+v", r.Status())
+		}
+	})
+}
+
+func TestLinkFlapRepairsSilentLoss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		r := runReconciler(t, testConfig(), f)
+		r.Set([]Change{wanted("20.1.0.0/26", "192.0.2.77"), wanted("20.2.0.0/26", "198.51.100.77")})
+		settle(0)
+		f.linkState(2, false)
+		settle(0)
+		f.expect(t, ours(t, "20.2.0.0/26", "198.51.100.77"))
+		if s := firstBlock(r); s.State != StateUnresolved || s.Err != "next hop 192.0.2.77 is on eth0, which is down" {
+			t.Fatalf("%+v", s)
+		}
+		f.linkState(2, true)
+		settle(0)
+		f.linkState(2, false)
+		f.linkState(2, true) // down and up before anybody looked
+		settle(0)
+		f.expect(t, ours(t, "20.1.0.0/26", "192.0.2.77"), ours(t, "20.2.0.0/26", "198.51.100.77"))
+		if n := r.Status().Repairs.Link; n != 2 {
+			t.Errorf("%d repairs, want 2", n)
+		}
+	})
+}
+
+func TestShadowedByLookup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		r := runReconciler(t, testConfig(), f)
+		r.SetLookups(prefixes("20.1.0.0/16"))
+		r.Set([]Change{wanted("20.1.0.0/26", "192.0.2.77")})
+		settle(2 * time.Second)
+		if s := firstBlock(r); s.State != StateInstalled {
+			t.Fatalf("%+v", s)
+		}
+		f.mu.Lock()
+		f.lookups = func(netip.Addr) (FIBRoute, error) { return ours(t, "20.1.0.0/26", "198.51.100.7"), nil }
+		f.mu.Unlock()
+		settle(2 * time.Second)
+		want := "a lookup of 20.1.0.1 answers via 198.51.100.7 dev eth1"
+		if s := firstBlock(r); s.State != StateShadowed || s.Err != want {
+			t.Fatalf("%+v", s)
+		}
+		f.mu.Lock()
+		f.lookups = nil
+		f.mu.Unlock()
+		settle(2 * time.Second)
+		if s := firstBlock(r); s.State != StateInstalled || s.Err != "" {
+			t.Fatalf("%+v", s)
+		}
+	})
+}
+
+func TestPlaceTakenUnheardBecomesAConflict(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		r := runReconciler(t, testConfig(), f)
+		r.AllowDelete()
+		taken := foreignRoute(t, "20.1.0.0/26", "192.0.2.9")
+		f.outside(true, Op{Kind: OpAddRoute, Route: taken})
+		r.Set([]Change{wanted("20.1.0.0/26", "192.0.2.77")})
+		settle(time.Second) // the exclusive add fails, and a dump tells who is there
+		if s := firstBlock(r); s.State != StateConflict {
+			t.Fatalf("%+v", s)
+		}
+		f.expect(t, taken)
+	})
+}
+
+func TestRunMisuse(t *testing.T) {
+	f := newFake()
+	f.fail = func(string, *Op) error { return unix.EPERM }
+	r := NewReconciler(testConfig(), f)
+	if r.Routes() != nil || r.AdoptedRoutes() != nil {
+		t.Error("routes before Run")
+	}
+	if err := r.Run(t.Context()); err == nil {
+		t.Error("Run began without a subscription")
+	}
+	if r.Routes() != nil || r.Ping(t.Context()) == nil {
+		t.Error("a stopped reconciler answers")
+	}
+	if err := r.Run(t.Context()); err == nil {
+		t.Error("Run ran twice")
+	}
+}
+
+// TestSoak lets the mesh, other daemons and mishaps loose on the table: at each quiet moment it must be as wanted,
+// and foreign routes never change at our hands.
+func TestSoak(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rapid.Check(noDeadline{t}, func(rt *rapid.T) { soak(t, rt) })
+	})
+}
+
+// noDeadline hides T.Deadline, which must not be called inside a synctest bubble.
+type noDeadline struct{ rapid.TB }
+
+func soak(t *testing.T, rt *rapid.T) {
+	t.Helper()
+	s := &soakRun{rt: rt, fib: newFake(), want: make(map[netip.Prefix]netip.Addr)}
+	cfg := testConfig()
+	cfg.ResyncInterval = time.Minute
+	s.rec = NewReconciler(cfg, s.fib)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.rec.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	}()
+	<-s.rec.Adopted()
+	s.rec.AllowDelete()
+	for range rapid.IntRange(1, 25).Draw(rt, "steps") {
+		s.step()
+	}
+	s.fib.setFail(nil)
+	s.fib.linkState(2, true)
+	settle(5 * time.Minute)
+	s.check()
+}
+
+type soakRun struct {
+	rt   *rapid.T
+	fib  *fakeFIB
+	rec  *Reconciler
+	want map[netip.Prefix]netip.Addr
+}
+
+func (s *soakRun) step() {
+	p := genPrefix().Draw(s.rt, "prefix")
+	switch rapid.SampledFrom([]string{
+		"want", "want", "unwant", "outside", "outside", "outside", "unheard", "link", "fail", "overrun", "break", "quiet", "wait",
+	}).Draw(s.rt, "what") {
+	case "want":
+		s.want[p] = genHop(p).Draw(s.rt, "hop")
+		s.rec.Set([]Change{{Route: Route{Prefix: p, NextHop: s.want[p], Group: "c2"}}})
+	case "unwant":
+		delete(s.want, p)
+		s.rec.Set([]Change{{Route: Route{Prefix: p}}})
+	case "outside":
+		s.outside(false)
+	case "unheard":
+		s.outside(true)
+		s.fib.overrun()
+	case "link":
+		s.fib.linkState(2, rapid.Bool().Draw(s.rt, "up"))
+	case "fail":
+		s.failSome()
+	case "overrun":
+		s.fib.overrun()
+	case "break":
+		s.fib.breakWatch()
+	case "quiet":
+		synctest.Wait()
+	case "wait":
+		settle(rapid.SampledFrom([]time.Duration{time.Millisecond, time.Second, time.Minute}).Draw(s.rt, "time"))
+	}
+}
+
+func (s *soakRun) outside(unheard bool) {
+	r := genFIBRoute().Draw(s.rt, "route")
+	r.Flags = 0
+	if there := s.fib.table(); len(there) > 0 && rapid.Bool().Draw(s.rt, "existing") {
+		r = rapid.SampledFrom(there).Draw(s.rt, "there")
+		if rapid.Bool().Draw(s.rt, "seize") {
+			r.Protocol, r.Gateway = unix.RTPROT_STATIC, genHop(r.Prefix).Draw(s.rt, "to")
+		}
+	}
+	kind := rapid.SampledFrom([]OpKind{OpAddRoute, OpReplaceRoute, OpDeleteRoute}).Draw(s.rt, "kind")
+	s.fib.outside(unheard, Op{Kind: kind, Route: r})
+}
+
+func (s *soakRun) failSome() {
+	n, every := 0, rapid.IntRange(1, 4).Draw(s.rt, "every")
+	err := rapid.SampledFrom([]error{
+		&OpError{Errno: unix.EINVAL}, &OpError{Errno: unix.ENOBUFS}, &OpError{Errno: unix.EPERM}, ErrUnknownOutcome, ErrInterrupted,
+	}).Draw(s.rt, "error")
+	s.fib.setFail(func(string, *Op) error {
+		if n++; n%every == 0 {
+			return err
+		}
+		return nil
+	})
+}
+
+func (s *soakRun) check() {
+	o := testConfig().owner()
+	var routes []Route
+	for p, hop := range s.want {
+		routes = append(routes, Route{Prefix: p, NextHop: hop})
+	}
+	plan := o.planRoutes(s.fib.topology, routes, s.fib.table(), false)
+	if len(plan.Ops) != 0 {
+		s.rt.Fatalf("at rest, and still to do: %v", plan.Ops)
+	}
+	for _, op := range s.fib.applied() {
+		if op.Route.Protocol != 114 {
+			s.rt.Fatalf("%s is about a foreign route", op)
+		}
+	}
+	want := make(map[netip.Prefix]State)
+	for _, r := range plan.Routes {
+		want[r.Route.Prefix] = r.State
+	}
+	counts := [stateCount]int{}
+	for _, r := range s.rec.Routes() {
+		counts[r.State]++
+		if want[r.Route.Prefix] != r.State {
+			s.rt.Fatalf("%v is reported as %v (%s), and is %v", r.Route, r.State, r.Err, want[r.Route.Prefix])
+		}
+		delete(want, r.Route.Prefix)
+	}
+	if len(want) != 0 {
+		s.rt.Fatalf("not reported: %v", want)
+	}
+	total := [stateCount]int{}
+	for _, g := range s.rec.Status().Routes {
+		for i, n := range g.States {
+			total[i] += n
+		}
+	}
+	if total != counts {
+		s.rt.Fatalf("counts %v, routes %v", fmt.Sprint(total), counts)
+	}
+}

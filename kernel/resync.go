@@ -1,0 +1,180 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// resyncGap is the least time between full compares that events ask for.
+const resyncGap = 200 * time.Millisecond
+
+// dump is a dump of the table that runs beside the loop and hands it pieces.
+type dump struct {
+	pieces chan dumpPiece  // closed at its end
+	free   chan []FIBRoute // pieces whose memory can be used again
+	begun  time.Time
+	again  bool // another is needed after it
+	err    error
+}
+
+type dumpPiece struct {
+	routes []FIBRoute
+	err    error
+}
+
+func (l *loop) dumpPieces() <-chan dumpPiece {
+	if l.dump == nil {
+		return nil
+	}
+	return l.dump.pieces
+}
+
+// nextResync is when the next full compare is due: the interval, give or take a tenth, so that the nodes of a
+// cluster do not work in step.
+func (l *loop) nextResync() time.Time {
+	interval := l.r.cfg.ResyncInterval
+	return time.Now().Add(interval - interval/10 + rand.N(interval/5+1)) //nolint:gosec // jitter
+}
+
+// resyncSoon has a full compare done as soon as the last is a little while ago.
+func (l *loop) resyncSoon(now time.Time) {
+	at := l.lastDump.Add(resyncGap)
+	if at.Before(now) {
+		at = now
+	}
+	if l.dump != nil {
+		l.dump.again = true
+	}
+	if at.Before(l.resyncAt) {
+		l.resyncAt = at
+	}
+}
+
+// startDump begins a full compare. The dump runs in a goroutine of its own, and the loop goes on meanwhile; what it
+// learns or does about a prefix from here on is newer than what the dump will say.
+func (l *loop) startDump(ctx context.Context) {
+	l.resyncAt = l.nextResync()
+	l.dumpCount++
+	d := &dump{pieces: make(chan dumpPiece, 1), free: make(chan []FIBRoute, 3), begun: time.Now()}
+	l.dump = d
+	go func() {
+		defer close(d.pieces)
+		err := l.r.fib.Routes(ctx, l.r.own.table, func(routes []FIBRoute) {
+			d.send(ctx, dumpPiece{routes: append(d.buffer(), routes...)})
+		})
+		if err != nil {
+			d.send(ctx, dumpPiece{err: err})
+		}
+	}()
+}
+
+func (d *dump) send(ctx context.Context, p dumpPiece) {
+	select {
+	case d.pieces <- p:
+	case <-ctx.Done():
+	}
+}
+
+func (d *dump) buffer() []FIBRoute {
+	select {
+	case b := <-d.free:
+		return b[:0]
+	default:
+		return nil
+	}
+}
+
+// onDump takes a piece of the dump, or its end.
+func (l *loop) onDump(p dumpPiece, ok bool) {
+	d := l.dump
+	switch {
+	case !ok:
+		l.dump = nil
+		l.lastDump = time.Now()
+		l.endDump(d)
+	case p.err != nil:
+		d.err = p.err
+	default:
+		l.merge(p.routes)
+		select {
+		case d.free <- p.routes:
+		default:
+		}
+	}
+}
+
+// endDump draws the conclusions of a dump. One that failed says nothing about what is missing.
+func (l *loop) endDump(d *dump) {
+	if d.err != nil {
+		clear(l.unlike)
+		l.dumpFails++
+		if !errors.Is(d.err, ErrInterrupted) {
+			l.tally.failed("dump", d.err)
+			l.r.log.Warn("route table dump failed", "event", "dump-failed", "error", d.err)
+		}
+		if at := l.lastDump.Add(backoff(l.dumpFails)); at.Before(l.resyncAt) {
+			l.resyncAt = at
+		}
+		return
+	}
+	l.dumpFails = 0
+	l.mergeEnd(d.begun)
+	l.tally.status.LastResync = time.Now()
+	l.tally.dirty = true
+	l.rulesAt = l.lastDump
+	if d.again {
+		l.resyncSoon(l.lastDump)
+	}
+	if l.r.cfg.Observer != nil {
+		l.r.cfg.Observer.Reconciled(kindResync, time.Since(d.begun))
+	}
+}
+
+// merge compares a piece of a dump with the mirror. It changes nothing yet but to make entries: a prefix may come
+// in several pieces.
+func (l *loop) merge(routes []FIBRoute) {
+	for _, r := range routes {
+		e := l.entryFor(r.Prefix)
+		if e.touched == l.dumpCount {
+			continue
+		}
+		if e.seenIn != l.dumpCount {
+			e.seenIn, e.seen = l.dumpCount, 0
+		}
+		differs, known := l.unlike[e]
+		switch n := int(e.seen); {
+		case known:
+			l.unlike[e] = append(differs, r)
+		case n >= len(e.have) || e.have[n] != r:
+			l.unlike[e] = append(slices.Clone(e.have[:n]), r)
+		}
+		e.seen++
+	}
+}
+
+// mergeEnd makes the mirror equal to a complete dump, and has every prefix where it was not looked at.
+func (l *loop) mergeEnd(at time.Time) {
+	for i := len(l.all) - 1; i >= 0; i-- { // downwards: drop moves the last into the place of the dropped
+		e := l.all[i]
+		if e == nil || e.touched == l.dumpCount {
+			continue
+		}
+		have, differs := l.unlike[e]
+		switch {
+		case e.seenIn != l.dumpCount && len(e.have) > 0:
+			have = nil
+		case differs:
+		case e.seenIn == l.dumpCount && int(e.seen) < len(e.have):
+			have = slices.Clone(e.have[:e.seen])
+		default:
+			l.drop(e)
+			continue
+		}
+		l.setHave(e, have)
+		l.enqueue(e, causeResync, at)
+	}
+	clear(l.unlike)
+}

@@ -1,0 +1,99 @@
+package kernel
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+const walkStep = 2000 // entries copied before the loop sees to its other work
+
+// walk copies all wanted routes for a caller of Routes, a piece at each turn of the loop.
+type walk struct {
+	next int
+	out  []RouteStatus
+	done chan struct{}
+}
+
+// Routes lists all wanted routes, sorted by prefix, and how each stands. It waits for the loop, which copies them
+// in pieces: each is true, though not all at one instant. It is nil when Run has not begun or has returned.
+func (r *Reconciler) Routes() []RouteStatus {
+	if !r.started.Load() {
+		return nil
+	}
+	w := &walk{done: make(chan struct{})}
+	select {
+	case r.walks <- w:
+	case <-r.done:
+		return nil
+	}
+	select {
+	case <-w.done:
+	case <-r.done:
+		return nil
+	}
+	slices.SortFunc(w.out, func(a, b RouteStatus) int { return a.Route.Prefix.Compare(b.Route.Prefix) })
+	return w.out
+}
+
+// stepWalks does a piece of each walk and says whether any goes on.
+func (l *loop) stepWalks() bool {
+	if len(l.walking) == 0 {
+		return false
+	}
+	l.walking = slices.DeleteFunc(l.walking, func(w *walk) bool {
+		end := min(w.next+walkStep, len(l.all))
+		if w.out == nil {
+			w.out = make([]RouteStatus, 0, len(l.all))
+		}
+		for _, e := range l.all[w.next:end] {
+			if e != nil && e.wanted() {
+				w.out = append(w.out, l.routeStatus(e))
+			}
+		}
+		if w.next = end; end < len(l.all) {
+			return false
+		}
+		close(w.done)
+		return true
+	})
+	if len(l.walking) == 0 && l.holes {
+		l.compact()
+	}
+	return len(l.walking) > 0
+}
+
+func (l *loop) routeStatus(e *entry) RouteStatus {
+	s := RouteStatus{
+		Route:  Route{Prefix: e.prefix, NextHop: e.hop.addr, Group: e.group.name},
+		State:  e.state,
+		Device: l.topology.DeviceName(e.hop.way.device),
+		Since:  time.Unix(0, e.since),
+	}
+	if e.state != StateInstalled {
+		s.Err = l.reason(e)
+	}
+	return s
+}
+
+// reason says why a route is not installed.
+func (l *loop) reason(e *entry) string {
+	switch {
+	case e.shadow != "":
+		return e.shadow
+	case familyOf(e.prefix) != familyOfAddr(e.hop.addr):
+		return fmt.Sprintf("next hop %s is of another address family", e.hop.addr)
+	case e.hop.way.reason != "":
+		return e.hop.way.reason
+	case e.fail != nil:
+		return "the kernel refused it: " + e.fail.err.Error()
+	case e.state == StateConflict:
+		target := l.r.own.target(e.prefix, e.hop.addr, e.hop.way)
+		for _, r := range e.have {
+			if sameKey(r, target) {
+				return "held by a foreign route: " + routeText(r, l.topology.DeviceName(r.Device))
+			}
+		}
+	}
+	return ""
+}

@@ -1,0 +1,237 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// batch is the work of one turn: operations and whose they are.
+type batch struct {
+	puts, removes         []Op
+	putTasks, removeTasks []task
+	failed                int
+	firstFailure          error
+}
+
+func (b *batch) reset() {
+	*b = batch{
+		puts: b.puts[:0], removes: b.removes[:0],
+		putTasks: b.putTasks[:0], removeTasks: b.removeTasks[:0],
+	}
+}
+
+// work does one batch of the most urgent queue, and says whether there was any.
+func (l *loop) work() bool {
+	q, kind := l.nextQueue()
+	if q == nil {
+		return false
+	}
+	begin := time.Now()
+	l.batch.reset()
+	for _, t := range q.pop(workBatch) {
+		t.entry.queued = false
+		l.plan(t)
+		if !t.at.IsZero() && kind == kindRepair && t.at.Before(begin) {
+			begin = t.at
+		}
+	}
+	if l.apply() && l.r.cfg.Observer != nil {
+		l.r.cfg.Observer.Reconciled(kind, time.Since(begin))
+	}
+	return true
+}
+
+// The kinds of work an Observer is told of.
+const (
+	kindChange = "change"
+	kindRepair = "repair"
+	kindResync = "resync"
+)
+
+func (l *loop) nextQueue() (*queue, string) {
+	switch {
+	case !l.repairs.empty():
+		return &l.repairs, kindRepair
+	case !l.changes.empty():
+		return &l.changes, kindChange
+	case !l.removals.empty():
+		return &l.removals, kindChange
+	}
+	return nil, ""
+}
+
+// plan compares one entry and notes what has to be done about it.
+func (l *loop) plan(t task) {
+	e := t.entry
+	var want *FIBRoute
+	if e.wanted() {
+		if e.hop.way.reason != "" || familyOf(e.prefix) != familyOfAddr(e.hop.addr) {
+			l.setState(e, StateUnresolved) // what the table has is left as it is
+			return
+		}
+		target := l.r.own.target(e.prefix, e.hop.addr, e.hop.way)
+		want = &target
+	}
+	s := l.r.own.diff(want, e.have, !l.deletes)
+	switch {
+	case s.puts:
+		l.batch.puts = append(l.batch.puts, l.op(s.put, *want))
+		l.batch.putTasks = append(l.batch.putTasks, t)
+	case want != nil:
+		l.settled(e, s.state)
+	}
+	for _, r := range s.deletes {
+		l.batch.removes = append(l.batch.removes, l.op(OpDeleteRoute, r))
+		l.batch.removeTasks = append(l.batch.removeTasks, t)
+	}
+	if len(s.deletes) == 0 {
+		l.drop(e)
+	}
+}
+
+func (l *loop) op(kind OpKind, r FIBRoute) Op {
+	return Op{Kind: kind, Table: l.r.own.table, Route: r, DeviceName: l.topology.DeviceName(r.Device)}
+}
+
+// settled notes the state of a wanted route that needs nothing done.
+func (l *loop) settled(e *entry, s State) {
+	e.fail = nil
+	delete(l.failing, e)
+	if s == StateInstalled {
+		e.placed = true
+		if e.state == StateShadowed {
+			return // until a lookup says otherwise
+		}
+	}
+	l.setState(e, s)
+}
+
+// apply does a planned batch, adds before deletes, and says whether there was anything to do.
+func (l *loop) apply() bool {
+	b := &l.batch
+	puts := len(b.puts)
+	b.puts = append(b.puts, b.removes...)
+	b.putTasks = append(b.putTasks, b.removeTasks...)
+	if len(b.puts) == 0 {
+		return false
+	}
+	errs := l.r.fib.Apply(b.puts)
+	now := time.Now()
+	for i, op := range b.puts {
+		if i < puts {
+			l.afterPut(b.putTasks[i], op, errs[i], now)
+		} else {
+			l.afterDelete(b.putTasks[i], op, errs[i], now)
+		}
+	}
+	if b.failed > 0 {
+		l.r.log.Warn("route changes failed", "event", "kernel-refused", "failed", b.failed, "of", len(b.puts),
+			"error", b.firstFailure)
+	}
+	return true
+}
+
+func (l *loop) afterPut(t task, op Op, err error, now time.Time) {
+	e := t.entry
+	if err != nil {
+		l.putFailed(t, op, err, now)
+		return
+	}
+	mode := putFirst
+	if op.Kind == OpReplaceRoute {
+		mode = putReplace
+	}
+	l.edit(e, func(have []FIBRoute) []FIBRoute { return put(have, op.Route, mode) })
+	l.tally.did(op.Kind)
+	if e.placed && t.cause != causeChange {
+		l.tally.repaired(t.cause)
+	}
+	if t.cause == causeChange && !t.at.IsZero() && l.r.cfg.Observer != nil {
+		l.r.cfg.Observer.Converged(now.Sub(t.at))
+	}
+	l.settled(e, StateInstalled)
+}
+
+func (l *loop) putFailed(t task, op Op, err error, now time.Time) {
+	e := t.entry
+	if op.Kind == OpReplaceRoute && errors.Is(err, unix.ENOENT) {
+		// Ours went just now. Its place is free, or taken by somebody, which an exclusive add will find out.
+		l.edit(e, func(have []FIBRoute) []FIBRoute { return dropKey(have, op.Route) })
+		l.enqueue(e, t.cause, t.at)
+		return
+	}
+	if errors.Is(err, unix.EEXIST) || errors.Is(err, ErrUnknownOutcome) {
+		l.resyncSoon(now) // look who is there
+	}
+	l.failed(e, op, err, now)
+	l.setState(e, StateUnresolved)
+}
+
+func (l *loop) afterDelete(t task, op Op, err error, now time.Time) {
+	e := t.entry
+	gone := isGone(err)
+	if err != nil && !gone {
+		if errors.Is(err, ErrUnknownOutcome) {
+			l.resyncSoon(now)
+		}
+		l.failed(e, op, err, now)
+		return
+	}
+	l.edit(e, func(have []FIBRoute) []FIBRoute {
+		have, _ = take(have, op.Route)
+		return have
+	})
+	if !gone {
+		l.tally.did(op.Kind)
+	}
+	if !e.wanted() {
+		e.fail = nil
+		delete(l.failing, e)
+	}
+	l.drop(e)
+}
+
+// failed counts a failure and has the operation tried again later.
+func (l *loop) failed(e *entry, op Op, err error, now time.Time) {
+	l.batch.failed++
+	if l.batch.firstFailure == nil {
+		l.batch.firstFailure = fmt.Errorf("%s: %w", op, err)
+	}
+	l.tally.failed(op.Kind.String(), err)
+	if e.fail == nil {
+		e.fail = &failure{}
+	}
+	e.fail.err = err
+	e.fail.times++
+	e.fail.next = now.Add(backoff(e.fail.times))
+	l.failing[e] = struct{}{}
+	if l.retryAt.IsZero() || e.fail.next.Before(l.retryAt) {
+		l.retryAt = e.fail.next
+	}
+}
+
+// retryFailing has the failed entries whose time has come looked at again.
+func (l *loop) retryFailing(now time.Time) {
+	l.retryAt = time.Time{}
+	for e := range l.failing {
+		if !e.fail.next.After(now) {
+			l.enqueue(e, causeChange, time.Time{})
+			e.fail.next = now.Add(backoff(e.fail.times + 1))
+		}
+		if l.retryAt.IsZero() || e.fail.next.Before(l.retryAt) {
+			l.retryAt = e.fail.next
+		}
+	}
+}
+
+func dropKey(have []FIBRoute, key FIBRoute) []FIBRoute {
+	for i, r := range have {
+		if sameKey(r, key) {
+			return append(have[:i], have[i+1:]...)
+		}
+	}
+	return have
+}
