@@ -111,8 +111,9 @@ func remoteNodes(remote config.Remote) ([]roster.Node, error) {
 	return roster.Merge(fixed, listed), nil
 }
 
-// birdPeers are the sessions with the local BIRD. When BIRD dials us its connection comes from the node's address; we
-// dial it as well, so that a session does not wait for BIRD's next try.
+// birdPeers are the sessions with the local BIRD. BIRD knows us by a loopback address and itself by the node's, its
+// `source address`: BIRD 2 takes a connection only when both ends match, BIRD 1.6 looks at ours alone. So the peer is the
+// node's address, in either mode. When BIRD dials us, we dial it all the same: its retries can be minutes apart.
 func birdPeers(cfg *config.Config) []peering.Peer {
 	var peers []peering.Peer
 	add := func(addr, local netip.Addr, port uint16) {
@@ -122,7 +123,12 @@ func birdPeers(cfg *config.Config) []peering.Peer {
 		})
 	}
 	for _, d := range cfg.BIRD.Dial {
-		add(d.Addr(), d.Addr(), d.Port())
+		own := nodeAddress(cfg, peering.FamilyOf(d.Addr()))
+		if d.Addr().IsLoopback() {
+			add(own, d.Addr(), d.Port())
+		} else {
+			add(d.Addr(), own, d.Port())
+		}
 	}
 	for _, local := range cfg.BIRD.Accept {
 		add(nodeAddress(cfg, peering.FamilyOf(local)), local, birdPort)

@@ -45,7 +45,7 @@ func printMeaning(out io.Writer, path string, cfg *config.Config, roster peering
 		if len(cfg.BIRD.Accept) > 0 {
 			line("local BIRD", "dials %s port %d from %s; we also dial it at %s port %d", p.Local, cfg.Listen.Port, p.Addr, p.Addr, p.DialPort)
 		} else {
-			line("local BIRD", "dialled at %s port %d", p.Addr, p.DialPort)
+			line("local BIRD", "dialled at %s port %d from %s", p.Addr, p.DialPort, p.Local)
 		}
 	}
 	line("listening", "%s port %d", join(cfg.Listen.Addresses), cfg.Listen.Port)

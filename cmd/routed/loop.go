@@ -60,7 +60,7 @@ type toldState struct {
 func newMeshLoop(mesh *peering.Mesh, s speaker, f fib, log *slog.Logger) *meshLoop {
 	return &meshLoop{
 		mesh: mesh, speaker: s, fib: f, log: log,
-		updates:  make(chan peering.Update, 64),
+		updates:  make(chan peering.Update, 1024),
 		evidence: make(chan []netip.Prefix),
 		asks:     make(chan func(time.Time)),
 		ended:    make(chan struct{}),

@@ -1,0 +1,21 @@
+// Package bgp holds the BGP sessions: with the BIRD of this node and with the daemons of other clusters. It is the
+// only place that knows GoBGP; everything that crosses its border is a value of package peering.
+//
+// It owns the TCP connections, the finite state machines (RFC 4271 section 8), capabilities, graceful restart and
+// what is announced. It refuses to judge what peers say: every announcement of a peer, also a malformed one that
+// RFC 7606 lets pass, comes out as a [peering.Update], and the import policy is somebody else's. It refuses to pass
+// on what it learned: GoBGP's policies are deny by default in both directions before the first peer exists, only own
+// blocks are accepted into the table and announced, and never to a peer of role BIRD.
+//
+// # Queues
+//
+// Updates leave on the channel given to [Speaker.Run]. Its capacity is the only queue of this package; when it is
+// full the watcher waits. GoBGP puts an unbounded queue of its own in front of the watcher and has no way to slow a
+// peer down, so the receiver must be quicker than the peers on average; what can pile up is bounded by what a peer
+// may hold (Config.MaxPrefixes) times how often it changes its mind.
+//
+// # Times
+//
+// GoBGP dials 1.5 to 2 s after a session is configured or lost, and every 1.5 to 2 s from then on; it listens at once.
+// Two daemons that start together are up after 2 s, and so is one that restarts.
+package bgp

@@ -1,0 +1,182 @@
+package bgp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"routed/peering"
+
+	"github.com/osrg/gobgp/v4/api"
+)
+
+const (
+	// allowOwnAS makes GoBGP hand on paths that contain our AS: it would drop them unseen and leave the path they
+	// replace in place; the import policy refuses them by name.
+	allowOwnAS = 255
+
+	// connectRetry is the pause between dials (RFC 4271 section 10, ConnectRetryTime), the shortest GoBGP allows; it
+	// takes 75 to 100 % of it, also before the first.
+	connectRetry = 2 * time.Second
+
+	minHoldTime     = 3 * time.Second // RFC 4271 section 4.2
+	maxHoldTime     = 65535 * time.Second
+	defaultHoldTime = 90 * time.Second
+)
+
+// setPeers removes, then adds: an address that changes its role is first gone.
+func (e *engine) setPeers(ctx context.Context, peers []peering.Peer) error {
+	var errs []error
+	wanted := make(map[netip.Addr]peering.Peer, len(peers))
+	keep := map[netip.Addr]bool{} // named, but not usable as given
+	for _, p := range peers {
+		if err := checkPeer(p); err != nil {
+			errs = append(errs, fmt.Errorf("peer %s: %w", p.Addr, err))
+			keep[p.Addr] = true
+			continue
+		}
+		if _, twice := wanted[p.Addr]; twice {
+			errs = append(errs, fmt.Errorf("peer %s: named twice, the first is used", p.Addr))
+			continue
+		}
+		wanted[p.Addr] = p
+	}
+	for addr, old := range e.peers {
+		p, ok := wanted[addr]
+		switch {
+		case !ok && !keep[addr]:
+			errs = append(errs, e.removePeer(ctx, old, "no longer a peer"))
+		case ok && sessionOf(p) != sessionOf(old):
+			errs = append(errs, e.removePeer(ctx, old, "its configuration changed"))
+		case ok:
+			e.peers[addr] = p
+			e.sessions.configure(p)
+		}
+	}
+	for addr, p := range wanted {
+		if _, have := e.peers[addr]; !have {
+			errs = append(errs, e.addPeer(ctx, p))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// sessionOf keeps of a peer what its session depends on.
+func sessionOf(p peering.Peer) peering.Peer {
+	p.Name, p.Cluster = "", ""
+	return p
+}
+
+func checkPeer(p peering.Peer) error {
+	switch {
+	case !p.Addr.IsValid() || p.Addr.Is4In6() || p.Addr.IsUnspecified():
+		return errors.New("not a usable peer address")
+	case p.Role != peering.RoleBIRD && p.Role != peering.RoleRemote:
+		return fmt.Errorf("unknown role %d", p.Role)
+	case p.ASN == 0:
+		return errors.New("AS number 0 is reserved (RFC 7607)")
+	case !p.Local.IsValid() || p.Local.Is4In6() || p.Local.Is4() != p.Addr.Is4():
+		return fmt.Errorf("local address %s is not of the peer's family", p.Local)
+	case p.Families == 0 || !(peering.IPv4 | peering.IPv6).Has(p.Families):
+		return fmt.Errorf("families %s: want ipv4, ipv6 or both", p.Families)
+	case p.Role == peering.RoleRemote && p.MaxHops == 0:
+		return errors.New("a remote peer is at least one hop away (MaxHops 0)")
+	case p.HoldTime != 0 && (p.HoldTime < minHoldTime || p.HoldTime > maxHoldTime):
+		return fmt.Errorf("hold time %s: want %s to %s, or 0 for %s", p.HoldTime, minHoldTime, maxHoldTime, defaultHoldTime)
+	}
+	return nil
+}
+
+func (e *engine) addPeer(ctx context.Context, p peering.Peer) error {
+	if p.Role == peering.RoleBIRD {
+		if err := e.addToBIRDSet(ctx, p.Addr); err != nil {
+			return err
+		}
+	}
+	e.sessions.configure(p)
+	if err := e.open(ctx, p, dialsFirst(p)); err != nil {
+		e.sessions.forget(p.Addr)
+		return err
+	}
+	e.peers[p.Addr] = p
+	return nil
+}
+
+// open gives the peer a state machine: one that dials, if there is a port to dial, or one that only listens.
+func (e *engine) open(ctx context.Context, p peering.Peer, dial bool) error {
+	dial = dial && p.DialPort != 0
+	e.sessions.opened(p.Addr, dial)
+	if err := e.srv.AddPeer(ctx, &api.AddPeerRequest{Peer: e.neighbor(p, dial)}); err != nil {
+		return fmt.Errorf("add peer %s: %w", p.Addr, err)
+	}
+	return nil
+}
+
+func (e *engine) removePeer(ctx context.Context, p peering.Peer, why string) error {
+	e.sessions.leave(p.Addr, why)
+	delete(e.peers, p.Addr)
+	if err := e.srv.DeletePeer(ctx, &api.DeletePeerRequest{Address: p.Addr.String()}); err != nil {
+		return fmt.Errorf("remove peer %s: %w", p.Addr, err)
+	}
+	if p.Role == peering.RoleBIRD {
+		return e.removeFromBIRDSet(ctx, p.Addr)
+	}
+	return nil
+}
+
+// neighbor is a peer as GoBGP wants it.
+func (e *engine) neighbor(p peering.Peer, dial bool) *api.Peer {
+	hold := p.HoldTime.Truncate(time.Second)
+	if hold == 0 {
+		hold = defaultHoldTime
+	}
+	n := &api.Peer{
+		Conf: &api.PeerConf{
+			NeighborAddress: p.Addr.String(),
+			PeerAsn:         p.ASN,
+			AuthPassword:    "", // TCP MD5 (RFC 2385) goes here once a Peer carries a password
+			AllowOwnAsn:     allowOwnAS,
+		},
+		Transport: &api.Transport{
+			LocalAddress: p.Local.String(),
+			RemotePort:   uint32(p.DialPort),
+			PassiveMode:  !dial,
+		},
+		Timers: &api.Timers{Config: &api.TimersConfig{
+			HoldTime:               uint64(hold.Seconds()),
+			KeepaliveInterval:      uint64(keepalive(p.Role, hold).Seconds()),
+			ConnectRetry:           uint64(connectRetry.Seconds()),
+			IdleHoldTimeAfterReset: 1,
+		}},
+	}
+	limitHops(n, p, e.cfg.ASN)
+	for _, f := range p.Families.List() {
+		n.AfiSafis = append(n.AfiSafis, e.afiSafi(f))
+	}
+	// No family in the capability (RFC 4724 section 3): we send End-of-RIB, which GoBGP does not without it, and ask
+	// nobody to hold routes for us. Peers of our kind do that anyway, and longer; GoBGP's own holding has a data race
+	// (v4.8.0, Path.MarkStale) and would hide why a session was lost.
+	n.GracefulRestart = &api.GracefulRestart{Enabled: true, HelperOnly: true}
+	return n
+}
+
+// keepalive is a third of the hold time (RFC 4271 section 4.4), but a second towards BIRD, which it may have to wake
+// (see nudgeAfter).
+func keepalive(r peering.Role, hold time.Duration) time.Duration {
+	if r == peering.RoleBIRD {
+		return time.Second
+	}
+	return hold / 3
+}
+
+// afiSafi negotiates one family, without add-path.
+func (e *engine) afiSafi(f peering.Families) *api.AfiSafi {
+	g := gobgpFamily(f)
+	fam := &api.Family{Afi: api.Family_Afi(g.Afi()), Safi: api.Family_Safi(g.Safi())}
+	return &api.AfiSafi{
+		Config:       &api.AfiSafiConfig{Family: fam, Enabled: true},
+		PrefixLimits: &api.PrefixLimit{Family: fam, MaxPrefixes: e.cfg.maxPrefixes(), ShutdownThresholdPct: 80},
+	}
+}

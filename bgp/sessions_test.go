@@ -1,0 +1,123 @@
+package bgp
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"routed/peering"
+
+	"github.com/osrg/gobgp/v4/api"
+	"github.com/osrg/gobgp/v4/pkg/apiutil"
+	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
+)
+
+func event(state bgp.FSMState, why string) *apiutil.WatchEventMessage_PeerEvent {
+	ev := &apiutil.WatchEventMessage_PeerEvent{}
+	ev.Peer.State = apiutil.PeerState{
+		NeighborAddress: addr("192.0.2.2"), SessionState: state, DisconnectMessage: why,
+		RemoteCap: []bgp.ParameterCapabilityInterface{bgp.NewCapMultiProtocol(bgp.RF_IPv6_UC)},
+	}
+	return ev
+}
+
+func TestRemedies(t *testing.T) {
+	now := time.Now()
+	up := func(t *testing.T) *sessions {
+		t.Helper()
+		ss := newSessions()
+		ss.configure(peering.Peer{Addr: addr("192.0.2.2"), Role: peering.RoleRemote, DialPort: 1790, Families: both})
+		if u, _ := ss.changed(event(bgp.BGP_FSM_ESTABLISHED, "x"), now); u.Session != peering.SessionUp || u.Families != peering.IPv6 {
+			t.Fatalf("update %+v", u)
+		}
+		return ss
+	}
+	peer := addr("192.0.2.2")
+	want := func(t *testing.T, ss *sessions, after time.Duration, r remedy) {
+		t.Helper()
+		if got := ss.ailing(now.Add(after))[peer]; got != r {
+			t.Errorf("after %s: remedy %d, want %d", after, got, r)
+		}
+	}
+	t.Run("a loss is acted on at once, the next one soon after is not", func(t *testing.T) {
+		ss := up(t)
+		ss.changed(event(bgp.BGP_FSM_IDLE, "read-failed"), now)
+		want(t, ss, 0, remedyRestart)
+		want(t, ss, 0, remedyNone)
+		ss.changed(event(bgp.BGP_FSM_ESTABLISHED, "x"), now.Add(time.Second))
+		ss.changed(event(bgp.BGP_FSM_IDLE, "read-failed"), now.Add(2*time.Second))
+		want(t, ss, 3*time.Second, remedyNone)
+	})
+	t.Run("too many prefixes", func(t *testing.T) {
+		ss := up(t)
+		ev := event(bgp.BGP_FSM_IDLE, "read-failed")
+		ev.Peer.State.AdminState = api.PeerState_ADMIN_STATE_PFX_CT
+		ss.changed(ev, now)
+		want(t, ss, limitPause-time.Second, remedyNone)
+		want(t, ss, limitPause, remedyRestart)
+	})
+	t.Run("silent in OpenConfirm", func(t *testing.T) {
+		ss := up(t)
+		ss.changed(event(bgp.BGP_FSM_IDLE, "read-failed"), now)
+		want(t, ss, 0, remedyRestart)
+		ss.changed(event(bgp.BGP_FSM_OPENCONFIRM, "x"), now.Add(time.Second))
+		want(t, ss, stuckAfter, remedyNone)
+		want(t, ss, time.Second+stuckAfter, remedyRestart)
+	})
+	t.Run("nobody dials", func(t *testing.T) {
+		ss := up(t)
+		ss.changed(event(bgp.BGP_FSM_IDLE, "read-failed"), now)
+		want(t, ss, 0, remedyRestart)
+		ss.opened(peer, false)
+		ss.changed(event(bgp.BGP_FSM_ACTIVE, "x"), now)
+		want(t, ss, dialLate-time.Second, remedyNone)
+		want(t, ss, dialLate, remedyDial)
+		ss.opened(peer, true)
+		want(t, ss, 10*dialLate, remedyNone)
+	})
+	t.Run("removed", func(t *testing.T) {
+		ss := up(t)
+		ss.leave(peer, "no longer a peer")
+		u, _ := ss.changed(event(bgp.BGP_FSM_IDLE, ""), now)
+		if u.Session != peering.SessionDown || u.Reason != "closed by us: no longer a peer" {
+			t.Errorf("update %+v", u)
+		}
+		if u, _ := ss.changed(event(bgp.BGP_FSM_ESTABLISHED, "x"), now); u.Session != peering.SessionSame {
+			t.Errorf("an echo of a removed session: %+v", u)
+		}
+	})
+}
+
+func TestLogIsBoundedAndTame(t *testing.T) {
+	var out bytes.Buffer
+	h := slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelInfo})
+	ss := newSessions()
+	peer := addr("192.0.2.2")
+	ss.configure(peering.Peer{Addr: peer})
+	log := slog.New(newLogHandler(h, ss)).With(slog.String("Topic", "Peer"), slog.String("Key", peer.String()))
+	for range 100 {
+		log.Warn("something odd", slog.String("State", "x"))
+		log.Info("Peer Down")
+		log.Debug("failed to connect", slog.String("Error", "connection refused"))
+		log.Warn("Closed an accepted connection")
+	}
+	if n := strings.Count(out.String(), "\n"); n != 1 || !strings.Contains(out.String(), "peer=192.0.2.2") {
+		t.Errorf("%d lines:\n%s", n, out.String())
+	}
+	if got := ss.m[peer].last.text; got != "connection refused" {
+		t.Errorf("cause %q", got)
+	}
+	b := &logBound{m: map[string]*bounded{}}
+	now := time.Now()
+	for i, want := range []struct {
+		after      time.Duration
+		suppressed int
+		ok         bool
+	}{{0, 0, true}, {time.Second, 0, false}, {2 * time.Second, 0, false}, {logEvery, 2, true}, {2 * logEvery, 0, true}} {
+		if n, ok := b.admit("m", now.Add(want.after)); n != want.suppressed || ok != want.ok {
+			t.Errorf("%d: %d %v", i, n, ok)
+		}
+	}
+}

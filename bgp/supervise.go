@@ -1,0 +1,152 @@
+package bgp
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"routed/peering"
+
+	"github.com/osrg/gobgp/v4/api"
+	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
+)
+
+// GoBGP's state machine has habits that the owner of the engine corrects by giving a session a fresh one:
+//   - After a loss it stays Idle for 5 s, and closes what the peer dials meanwhile.
+//   - At its prefix limit it stays Idle for ever.
+//   - In OpenConfirm it has no hold timer before the first session, in OpenSent one of 240 s: a peer that falls silent
+//     there would never be heard again. A connection collision (RFC 4271 section 6.8) can end like this when each
+//     side closes the connection the other one chose.
+//
+// So that collisions stay rare although both ends dial, one of them begins (dialsFirst) and the other only listens,
+// until nothing has come of it for dialLate.
+const (
+	superviseEvery = time.Second      // how late the corrections below may come; a loss is acted on at once
+	reviveEvery    = 10 * time.Second // sooner after the last loss GoBGP's idle time applies, and damps oscillation
+	limitPause     = time.Minute      // a session with too many prefixes stays closed this long
+	stuckAfter     = 10 * time.Second // in OpenSent or OpenConfirm
+	dialLate       = 5 * time.Second
+)
+
+// dialsFirst tells which end of a session opens it: towards BIRD we do, between daemons the lower address.
+func dialsFirst(p peering.Peer) bool {
+	return p.Role == peering.RoleBIRD || p.Local.Less(p.Addr)
+}
+
+// planRevival decides when a session that left Established gets a fresh state machine.
+func (s *session) planRevival(admin api.PeerState_AdminState, at time.Time) {
+	switch {
+	case admin == api.PeerState_ADMIN_STATE_PFX_CT:
+		s.reviveAt = at.Add(limitPause)
+	case at.Sub(s.revived) >= reviveEvery:
+		s.reviveAt = at
+	}
+}
+
+// remedy is what a session needs at a time.
+type remedy uint8
+
+const (
+	remedyNone remedy = iota
+	remedyRestart
+	remedyDial // restart, and dial from now on
+)
+
+func (s *session) remedy(now time.Time) remedy {
+	waited := min(now.Sub(s.since), now.Sub(s.treated))
+	switch {
+	case s.gone || s.up:
+		return remedyNone
+	case !s.reviveAt.IsZero():
+		if now.Before(s.reviveAt) {
+			return remedyNone
+		}
+		return remedyRestart
+	case s.state == bgp.BGP_FSM_OPENSENT || s.state == bgp.BGP_FSM_OPENCONFIRM:
+		if waited < stuckAfter {
+			return remedyNone
+		}
+		return remedyRestart
+	case s.state == bgp.BGP_FSM_ACTIVE && !s.dialing && s.peer.DialPort != 0 && waited >= dialLate:
+		return remedyDial
+	default:
+		return remedyNone
+	}
+}
+
+// ailing lists the sessions that need a remedy now, and takes it as given.
+func (t *sessions) ailing(now time.Time) map[netip.Addr]remedy {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var out map[netip.Addr]remedy
+	for addr, s := range t.m {
+		r := s.remedy(now)
+		if r == remedyNone {
+			continue
+		}
+		if out == nil {
+			out = map[netip.Addr]remedy{}
+		}
+		out[addr] = r
+		if !s.reviveAt.IsZero() {
+			s.reviveAt, s.revived = time.Time{}, now
+		}
+		s.treated = now // the next one has to wait again
+	}
+	return out
+}
+
+// attend does what sessions need and returns how long until it should look again.
+func (e *engine) attend(ctx context.Context, now time.Time) time.Duration {
+	due, next := e.sessions.toNudge(now)
+	for _, addr := range due {
+		e.nudge(ctx, addr)
+	}
+	for _, addr := range e.sessions.withoutHoldTime() {
+		e.askHoldTime(ctx, addr)
+	}
+	for addr, r := range e.sessions.ailing(now) {
+		p, ok := e.peers[addr]
+		if !ok || e.isEstablished(ctx, addr) {
+			continue
+		}
+		e.restart(ctx, p, r == remedyDial || dialsFirst(p))
+	}
+	if next == 0 || next > superviseEvery {
+		return superviseEvery
+	}
+	return next
+}
+
+// restart replaces the state machine of a session that is down by a fresh one, which listens at once.
+func (e *engine) restart(ctx context.Context, p peering.Peer, dial bool) {
+	if err := e.srv.DeletePeer(ctx, &api.DeletePeerRequest{Address: p.Addr.String()}); err != nil {
+		e.log.Warn("session not restarted", "event", "session-restart-failed", "peer", p.Addr, "error", err)
+		return
+	}
+	if err := e.open(ctx, p, dial); err != nil {
+		delete(e.peers, p.Addr) // the next SetPeers tries again
+		e.sessions.forget(p.Addr)
+		e.log.Error("session not restarted", "event", "session-restart-failed", "peer", p.Addr, "error", err)
+	}
+}
+
+// isEstablished asks GoBGP itself: its events may be waiting behind a slow receiver.
+func (e *engine) isEstablished(ctx context.Context, addr netip.Addr) bool {
+	up := false
+	err := e.srv.ListPeer(ctx, &api.ListPeerRequest{Address: addr.String()}, func(p *api.Peer) {
+		up = p.GetState().GetSessionState() == api.PeerState_SESSION_STATE_ESTABLISHED
+	})
+	return err == nil && up
+}
+
+// askHoldTime learns the hold time that was negotiated, which GoBGP's events do not carry.
+func (e *engine) askHoldTime(ctx context.Context, addr netip.Addr) {
+	err := e.srv.ListPeer(ctx, &api.ListPeerRequest{Address: addr.String()}, func(p *api.Peer) {
+		d := time.Duration(p.GetTimers().GetState().GetNegotiatedHoldTime()) * time.Second
+		e.sessions.setHoldTime(addr, d)
+	})
+	if err != nil {
+		e.log.Debug("hold time unknown", "event", "hold-time-unknown", "peer", addr, "error", err)
+	}
+}
