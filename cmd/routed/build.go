@@ -123,10 +123,12 @@ func birdPeers(cfg *config.Config) []peering.Peer {
 		})
 	}
 	for _, d := range cfg.BIRD.Dial {
-		own := nodeAddress(cfg, peering.FamilyOf(d.Addr()))
-		if d.Addr().IsLoopback() {
+		switch own := nodeAddress(cfg, peering.FamilyOf(d.Addr())); {
+		case d.Addr().IsLoopback():
 			add(own, d.Addr(), d.Port())
-		} else {
+		case d.Addr() == own:
+			add(own, loopback(peering.FamilyOf(own)), d.Port())
+		default:
 			add(d.Addr(), own, d.Port())
 		}
 	}
@@ -134,6 +136,13 @@ func birdPeers(cfg *config.Config) []peering.Peer {
 		add(nodeAddress(cfg, peering.FamilyOf(local)), local, birdPort)
 	}
 	return peers
+}
+
+func loopback(f peering.Families) netip.Addr {
+	if f == peering.IPv6 {
+		return netip.IPv6Loopback()
+	}
+	return netip.AddrFrom4([4]byte{127, 0, 0, 1})
 }
 
 // nodeAddress is this node's address of a family.
