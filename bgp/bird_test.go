@@ -14,14 +14,25 @@ import (
 	"routed/peering"
 )
 
-// birds lists the BIRD daemons to test with, from $ROUTED_TEST_BIRDS (paths separated by colons).
+// birds lists the BIRD daemons to test with: those that `go run ./lab/fetch` unpacked, 1.6 and 2.
 func birds(t *testing.T) []string {
 	t.Helper()
-	list := os.Getenv("ROUTED_TEST_BIRDS")
-	if list == "" {
-		t.Skip("no BIRD: set ROUTED_TEST_BIRDS to one or more bird daemons, 1.6 or 2, separated by colons")
+	found, err := filepath.Glob("../.cache/lab/*/bird*/usr/sbin/bird")
+	if err != nil || len(found) == 0 {
+		t.Skip("no BIRD in .cache/lab: run `go run ./lab/fetch` first")
 	}
-	return strings.Split(list, ":")
+	return found
+}
+
+// libraries is the environment of an unpacked program: where the libraries are that the host lacks.
+func libraries(program string) []string {
+	root := filepath.Join(filepath.Dir(program), "..", "..")
+	var dirs []string
+	for _, pattern := range []string{"lib/*-linux-*", "usr/lib/*-linux-*"} {
+		found, _ := filepath.Glob(filepath.Join(root, pattern))
+		dirs = append(dirs, found...)
+	}
+	return append(os.Environ(), "LD_LIBRARY_PATH="+strings.Join(dirs, ":"))
 }
 
 // bird is a BIRD as Calico configures it, on loopback addresses, without a kernel protocol.
@@ -36,7 +47,9 @@ type bird struct {
 
 func newBIRD(t *testing.T, path string, nodeIP netip.Addr, dials uint16) *bird {
 	t.Helper()
-	version, _ := exec.CommandContext(t.Context(), path, "--version").CombinedOutput()
+	ask := exec.CommandContext(t.Context(), path, "--version")
+	ask.Env = libraries(path)
+	version, _ := ask.CombinedOutput()
 	b := &bird{
 		path: path, dir: t.TempDir(), two: bytes.Contains(version, []byte("version 2")),
 		nodeIP: nodeIP, listen: freePort(t), dials: dials,
@@ -76,6 +89,7 @@ func (b *bird) start(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.cmd = exec.Command(b.path, "-f", "-R", "-c", conf, "-s", filepath.Join(b.dir, "ctl"), "-P", filepath.Join(b.dir, "pid"))
+	b.cmd.Env = libraries(b.path)
 	if err := b.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -162,8 +176,10 @@ func testBIRD(t *testing.T, b *bird, us node, p peering.Peer, limit time.Duratio
 	r.advertise(t, "10.99.0.0/26")
 	r.peers(t, p)
 	fed(r, 1, "we stopped and are back")
-	out, err := exec.CommandContext(t.Context(), filepath.Join(filepath.Dir(b.path), "birdc"), "-s", filepath.Join(b.dir, "ctl"),
-		"show", "route").CombinedOutput()
+	birdc := exec.CommandContext(t.Context(), filepath.Join(filepath.Dir(b.path), "birdc"),
+		"-s", filepath.Join(b.dir, "ctl"), "show", "route")
+	birdc.Env = libraries(b.path)
+	out, err := birdc.CombinedOutput()
 	if err != nil || !bytes.Contains(out, []byte("10.1.48.0/26")) || bytes.Contains(out, []byte("10.99.0.0/26")) {
 		t.Errorf("BIRD's routes (%v), want its own only:\n%s", err, out)
 	}
