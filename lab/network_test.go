@@ -80,7 +80,7 @@ func TestBuildAndClose(t *testing.T) {
 		t.Logf("built in %s", time.Since(began).Round(time.Millisecond))
 		must(t, net.Close())
 	}
-	if after := surroundings(t); !slices.Equal(lines(before), without(lines(after), "/run/netns")) {
+	if after := surroundings(t); !slices.Equal(without(lines(before), "/run/netns"), without(lines(after), "/run/netns")) {
 		t.Errorf("before:\n%s\nafter:\n%s", before, after)
 	}
 }

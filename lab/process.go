@@ -49,6 +49,14 @@ func (p *process) running() bool {
 	}
 }
 
+// signal sends a signal that the process is to survive.
+func (p *process) signal(sig syscall.Signal) error {
+	if !p.running() {
+		return errors.New("not running")
+	}
+	return p.cmd.Process.Signal(sig)
+}
+
 // end sends the signal and waits for the process to be gone. It returns how the process ended: nil for status 0.
 func (p *process) end(ctx context.Context, sig syscall.Signal) error {
 	if p == nil {

@@ -44,6 +44,9 @@ func (node *Node) StopRouted(ctx context.Context) error {
 	return node.routed.proc.end(ctx, syscall.SIGTERM)
 }
 
+// ReloadRouted sends SIGHUP to routed.
+func (node *Node) ReloadRouted() error { return node.routed.proc.signal(syscall.SIGHUP) }
+
 // KillRouted ends routed by SIGKILL.
 func (node *Node) KillRouted(ctx context.Context) error { return node.routed.proc.kill(ctx) }
 

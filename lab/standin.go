@@ -26,6 +26,9 @@ var StandIn = Tool{Package: "stand-in"} //nolint:gochecknoglobals // a constant 
 // envStandIn names the settings of a stand-in; the program that finds it set is one (see Enter).
 const envStandIn = "ROUTED_LAB_STANDIN"
 
+// readySuffix is added to the settings' path for the file that says they are in force.
+const readySuffix = ".ready"
+
 // standInSettings is the stand-in's bird.cfg. It is read again on SIGHUP.
 type standInSettings struct {
 	Addr    netip.Addr     `json:"addr"`
@@ -76,6 +79,9 @@ func standIn(ctx context.Context, path string) error {
 			if err := settings.apply(ctx, speaker); err != nil {
 				return err
 			}
+			if err := os.WriteFile(path+readySuffix, nil, 0o644); err != nil {
+				return err
+			}
 			select {
 			case <-ctx.Done():
 				return nil
@@ -99,14 +105,15 @@ func discard(ctx context.Context, updates <-chan peering.Update) error {
 	}
 }
 
-// speakerConfig: like BIRD it has the node's address as its router ID and as the next hop of what it announces.
+// speakerConfig: like BIRD it has the node's address as its router ID, as the next hop of what it announces, and, like
+// BIRD 2 with a `source address`, as the only one it is reached at.
 func (s standInSettings) speakerConfig() bgp.Config {
 	c := bgp.Config{
 		ASN: s.ASN, RouterID: s.Addr, NextHop4: s.Addr,
 		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	if s.Peering == Dial {
-		c.Listen, c.Port = []netip.Addr{loopback()}, bgpPort
+		c.Listen, c.Port = []netip.Addr{s.Addr}, bgpPort
 	}
 	return c
 }
@@ -116,11 +123,11 @@ func (s standInSettings) apply(ctx context.Context, speaker *bgp.Speaker) error 
 	var peers []peering.Peer
 	if s.Peered {
 		p := peering.Peer{
-			Addr: loopback(), Role: peering.RoleRemote, ASN: s.ASN, Local: loopback(),
+			Addr: loopback(), Role: peering.RoleRemote, ASN: s.ASN, Local: s.Addr,
 			MaxHops: 255, Families: peering.IPv4, HoldTime: 90 * time.Second,
 		}
 		if s.Peering == Accept {
-			p.Local, p.DialPort = s.Addr, RoutedPort
+			p.DialPort = RoutedPort
 		}
 		peers = append(peers, p)
 	}
@@ -140,8 +147,21 @@ func (node *Node) startStandIn(ctx context.Context) error {
 	}
 	cmd := node.Command(context.WithoutCancel(ctx), self)
 	cmd.Env = append(os.Environ(), envStandIn+"="+node.birdFile("standin.json"))
-	node.bird.proc, err = startProcess("stand-in", cmd, node.BIRDLog())
-	return err
+	ready := node.birdFile("standin.json") + readySuffix
+	if err := os.Remove(ready); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if node.bird.proc, err = startProcess("stand-in", cmd, node.BIRDLog()); err != nil {
+		return err
+	}
+	// Before it is ready a SIGHUP would end it.
+	return WaitFor(ctx, "the stand-in", func(context.Context) error {
+		if !node.bird.proc.running() {
+			return fmt.Errorf("it ended, see %s: %w", node.BIRDLog(), node.bird.proc.err)
+		}
+		_, err := os.Stat(ready)
+		return err
+	})
 }
 
 // configureStandIn is reconfigureBIRD for the stand-in: its settings, and the kernel's routes.

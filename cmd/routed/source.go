@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"net/netip"
 	"slices"
@@ -114,7 +115,7 @@ func (d *daemon) Peers(ctx context.Context) (admin.Peers, error) {
 // Routes answers GET /v1/routes: what the mesh wants, joined with how it stands in the kernel.
 func (d *daemon) Routes(ctx context.Context, clusterName string) (iter.Seq[admin.Route], error) {
 	if clusterName != "" && !d.settings.hasRemote(clusterName) {
-		return nil, admin.ErrUnknownCluster
+		return nil, fmt.Errorf("%w: remotes has no %q", admin.ErrUnknownCluster, clusterName)
 	}
 	var wanted []peering.RouteStatus
 	if err := d.loop.do(ctx, func(time.Time) { wanted = d.loop.mesh.Routes() }); err != nil {

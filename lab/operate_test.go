@@ -1,0 +1,189 @@
+package lab_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"routed/lab"
+)
+
+// TestOperating is what an operator does with a running mesh: looks at it when something is wrong, changes who is in it,
+// and takes routed off a node again.
+func TestOperating(t *testing.T) {
+	m := newMesh(t, lab.BIRD{Tool: birds()[0], Peering: lab.Dial})
+	_ = t.Run("ColdStart", m.testColdStart) &&
+		t.Run("StatusBIRDDown", m.testStatusBIRDDown) &&
+		t.Run("StatusRemoteDown", m.testStatusRemoteDown) &&
+		t.Run("ReloadRoster", m.testReloadRoster) &&
+		t.Run("RefusedReload", m.testRefusedReload) &&
+		t.Run("PeersAndRoutes", m.testPeersAndRoutes) &&
+		t.Run("Flush", m.testFlush)
+	m.checkRaces(t)
+}
+
+// wantFirstProblem waits until the first problem that `routed status` names is the given one, before all the rest.
+func (m *mesh) wantFirstProblem(t *testing.T, node *lab.Node, problem, about string) {
+	t.Helper()
+	must(t, lab.WaitFor(m.ctx, "status to name "+problem+" first", func(ctx context.Context) error {
+		out, status, err := node.Routed(ctx, "status")
+		if err != nil {
+			return err
+		}
+		_, after, _ := strings.Cut(out, "\n\n")
+		first, rest, _ := strings.Cut(after, "\n\n")
+		if status != 1 || !strings.HasPrefix(first, problem) || !strings.Contains(first, about) || !strings.Contains(rest, "THIS NODE") {
+			return fmt.Errorf("exits %d and says:\n%s", status, out)
+		}
+		return nil
+	}))
+}
+
+func (m *mesh) testStatusBIRDDown(t *testing.T) {
+	node := m.Node("gyliu-icp-1")
+	must(t, node.StopBIRD(m.ctx))
+	m.wantFirstProblem(t, node, "CRITICAL bird-down", "local BIRD")
+	must(t, node.StartBIRD(m.ctx, m.bird))
+	m.waitHealthy(t)
+}
+
+func (m *mesh) testStatusRemoteDown(t *testing.T) {
+	node := m.Node("gyliu-icp-1")
+	remotes := m.RemoteOf(node)
+	must(t, remotes[0].StopRouted(m.ctx))
+	m.wantFirstProblem(t, node, "WARNING nodes-down", remotes[0].Spec.Name)
+	for _, remote := range remotes[1:] {
+		must(t, remote.StopRouted(m.ctx))
+	}
+	m.wantFirstProblem(t, node, "CRITICAL cluster-unreachable", "cluster-2")
+	must(t, node.CheckMesh(m.ctx))
+	for _, remote := range remotes {
+		must(t, remote.StartRouted(m.ctx, m.binary, m.bird.Peering))
+	}
+	m.waitHealthy(t)
+}
+
+// A node that leaves the hosts file takes its routes along at once; the sessions with the others are left alone.
+func (m *mesh) testReloadRoster(t *testing.T) {
+	node, leaver := m.Node("gyliu-icp-1"), m.Node("gyliu-ubuntu-1")
+	hosts := filepath.Join(node.Dir, "cluster-2.hosts")
+	whole, err := os.ReadFile(hosts)
+	must(t, err)
+	var kept []string
+	for line := range strings.Lines(string(whole)) {
+		if !strings.Contains(line, leaver.Spec.Name) {
+			kept = append(kept, line)
+		}
+	}
+	must(t, os.WriteFile(hosts, []byte(strings.Join(kept, "")), 0o600))
+	must(t, node.ReloadRouted())
+	must(t, lab.WaitFor(m.ctx, "the leaver's route to go", func(ctx context.Context) error {
+		hops, err := node.NextHops(ctx, lab.RoutedTable)
+		if err == nil && len(hops) != len(kept) {
+			err = fmt.Errorf("next hops %v, want %d", hops, len(kept))
+		}
+		return err
+	}))
+	must(t, os.WriteFile(hosts, whole, 0o600))
+	must(t, node.ReloadRouted())
+	must(t, lab.WaitFor(m.ctx, "the leaver's route to come back", node.CheckMesh))
+	m.waitHealthy(t)
+	m.wantNoFlaps(t, node, leaver)
+}
+
+// wantNoFlaps checks that no session of the node but the leaver's went down since the last start.
+func (m *mesh) wantNoFlaps(t *testing.T, node, leaver *lab.Node) {
+	t.Helper()
+	log, err := os.ReadFile(node.RoutedLog())
+	must(t, err)
+	_, since, reloaded := strings.Cut(string(log), `"event":"reloaded"`)
+	if !reloaded {
+		t.Fatal("no reload in the log")
+	}
+	for line := range strings.Lines(since) {
+		if strings.Contains(line, `"session-down"`) && !strings.Contains(line, leaver.Spec.Addr.String()) {
+			t.Errorf("a session that did not change went down: %s", line)
+		}
+	}
+}
+
+// A configuration that cannot be used changes nothing and is told.
+func (m *mesh) testRefusedReload(t *testing.T) {
+	node := m.Node("gyliu-icp-1")
+	good, err := os.ReadFile(node.RoutedConfigPath())
+	must(t, err)
+	for _, bad := range []struct{ text, says string }{
+		{strings.Replace(string(good), "20.1.0.0/16", "10.1.128.0/17", 1), "podCIDRs"},
+		{string(good) + "\nnonsense: 1\n", "nonsense"},
+	} {
+		must(t, os.WriteFile(node.RoutedConfigPath(), []byte(bad.text), 0o600))
+		out, status, err := node.Routed(m.ctx, "check", "--config", node.RoutedConfigPath())
+		if err != nil || status != 1 || !strings.Contains(out, bad.says) || !strings.Contains(out, "routed.yaml:") {
+			t.Errorf("check of %s exits %d: %s", bad.says, status, out)
+		}
+		must(t, node.ReloadRouted())
+		m.wantFirstProblem(t, node, "WARNING reload-failed", bad.says)
+		must(t, node.CheckMesh(m.ctx))
+	}
+	must(t, os.WriteFile(node.RoutedConfigPath(), good, 0o600))
+	must(t, node.ReloadRouted())
+	m.waitHealthy(t)
+}
+
+func (m *mesh) testPeersAndRoutes(t *testing.T) {
+	node := m.Node("gyliu-icp-1")
+	for _, c := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"peers"}, []string{"(BIRD)", "gyliu-ubuntu-1", "established"}},
+		{[]string{"routes"}, []string{"20.1.47.128/26", "9.111.255.77", "eth0", "installed"}},
+		{[]string{"routes", "--cluster", "cluster-2", "-o", "json"}, []string{`"prefix": "20.1.47.128/26"`}},
+		{[]string{"status", "-o", "json"}, []string{`"healthy": true`, `"nodes_up": 3`}},
+	} {
+		out, status, err := node.Routed(m.ctx, c.args...)
+		must(t, err)
+		for _, want := range c.want {
+			if status != 0 || !strings.Contains(out, want) {
+				t.Errorf("routed %v exits %d, want 0 and %q in:\n%s", c.args, status, want, out)
+			}
+		}
+	}
+	if out, status, err := node.Routed(m.ctx, "routes", "--cluster", "nowhere"); err != nil || status != 1 || !strings.Contains(out, "nowhere") {
+		t.Errorf("routes of an unknown cluster: %v, exits %d: %s", err, status, out)
+	}
+}
+
+// Flush leaves nothing of ours and everything else; without a daemon the commands say so.
+func (m *mesh) testFlush(t *testing.T) {
+	node := m.Node("gyliu-icp-1")
+	before, err := node.RouteText(m.ctx, "main")
+	must(t, err)
+	must(t, node.StopRouted(m.ctx))
+	must(t, node.CheckMesh(m.ctx))
+	out, status, err := node.Routed(m.ctx, "status")
+	must(t, err)
+	if status != 2 || !strings.Contains(out, "not reachable") {
+		t.Errorf("status without a daemon exits %d: %s", status, out)
+	}
+	out, status, err = node.Routed(m.ctx, "flush", "--config", node.RoutedConfigPath())
+	must(t, err)
+	if status != 0 || !strings.Contains(out, "removed 3 routes") || !strings.Contains(out, "1 rules") {
+		t.Errorf("flush exits %d: %s", status, out)
+	}
+	rules, err := node.IP(m.ctx, "rule")
+	must(t, err)
+	if strings.Contains(rules, lab.RoutedTable) {
+		t.Errorf("a rule is left:\n%s", rules)
+	}
+	hops, err := node.NextHops(m.ctx, lab.RoutedTable)
+	must(t, err)
+	after, err := node.RouteText(m.ctx, "main")
+	must(t, err)
+	if len(hops) != 0 || after != before {
+		t.Errorf("left in our table: %v\nmain before:\n%s\nand after:\n%s", hops, before, after)
+	}
+}
