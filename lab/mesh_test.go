@@ -303,8 +303,7 @@ func (m *mesh) testBIRDAway(t *testing.T, end func(*lab.Node, context.Context) e
 	}
 }
 
-// checkRaces looks for the race detector's reports in what the daemons wrote. One is GoBGP's own and left out: it marks
-// a path as stale (a flag, read by no decision of ours) while its watcher looks at the same path.
+// checkRaces looks for the race detector's reports in what the daemons wrote.
 func (m *mesh) checkRaces(t *testing.T) {
 	t.Helper()
 	for _, node := range m.Nodes() {
@@ -313,7 +312,7 @@ func (m *mesh) checkRaces(t *testing.T) {
 			t.Error(err)
 		}
 		for report := range strings.SplitSeq(string(log), "==================\n") {
-			if strings.HasPrefix(report, "WARNING: DATA RACE") && !strings.Contains(report, "table.(*Path).MarkStale()") {
+			if strings.HasPrefix(report, "WARNING: DATA RACE") {
 				t.Errorf("%s: %s", node.Spec.Name, report)
 			}
 		}
