@@ -1,4 +1,4 @@
-# make build | demo | test | lint | fuzz | clean. Everything that is fetched or built lies in bin/ and .cache/.
+# make build | demo | test | soak | lint | fmt | fuzz | clean. Everything that is fetched or built lies in bin/ and .cache/.
 
 GO       ?= go
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
@@ -8,7 +8,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.revision=$(REVISION)
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI         := .cache/tools/golangci-lint-$(GOLANGCI_VERSION)
 
-.PHONY: build demo test tools unit lint fmt fuzz clean deps
+.PHONY: build demo test tools unit soak lint fmt fuzz clean deps
 
 build: ## the static binary bin/routed
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/routed ./cmd/routed
@@ -25,6 +25,9 @@ tools: ## BIRD for the tests, unpacked into .cache/
 # One package at a time: tests that measure times must not compete with each other for the processors.
 unit:
 	$(GO) test -race -p 1 -timeout 20m ./...
+
+soak: ## ten minutes of everything that can happen to a route table, as root
+	ROUTED_SOAK=$(or $(SOAKTIME),10m) $(GO) test -count=1 -timeout 60m -run '^TestKernelSoak$$' -v ./kernel
 
 lint: $(GOLANGCI)
 	$(GOLANGCI) run ./...

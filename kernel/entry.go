@@ -16,12 +16,14 @@ type entry struct {
 	shadow string     // what a FIB lookup answered instead, when StateShadowed
 	since  int64      // of state, Unix nanoseconds
 	place  int        // in loop.all
+	after  *entry     // that followed it in the last dump: the next one most likely has the same order
 
 	seenIn  uint32 // the dump that it was last seen in
 	touched uint32 // the dump during which something newer was learned or done
 	seen    int32  // how many routes that dump had for it
 	state   State
 	queued  bool
+	dropped bool // it is in the loop's map no more
 	placed  bool // it has been in the kernel as wanted, so that putting it there again is a repair
 }
 
@@ -86,6 +88,7 @@ func (l *loop) drop(e *entry) {
 		return
 	}
 	delete(l.entries, e.prefix)
+	e.dropped, e.after = true, nil
 	delete(l.failing, e)
 	if len(l.walking) > 0 {
 		l.all[e.place] = nil // nothing may move while somebody walks

@@ -20,6 +20,7 @@ type fakeFIB struct {
 	watchers []chan []Event
 
 	fail    func(call string, op *Op) error    // asked before each call and operation; nil error: go on
+	dumping func()                             // called in a dump, when it has read the table and yielded nothing yet
 	ops     []Op                               // all that were applied with success
 	lookups func(netip.Addr) (FIBRoute, error) // nil: as the table says
 }
@@ -90,8 +91,11 @@ func (f *fakeFIB) emit(events ...Event) {
 func (f *fakeFIB) Routes(_ context.Context, _ uint32, yield func([]FIBRoute)) error {
 	f.mu.Lock()
 	err := f.refuse("routes", nil)
-	routes := slices.Clone(f.routes)
+	routes, dumping := slices.Clone(f.routes), f.dumping
 	f.mu.Unlock() // yield may wait for other calls
+	if dumping != nil {
+		dumping()
+	}
 	if err != nil {
 		yield(routes[:len(routes)/2])
 		return err
@@ -136,13 +140,28 @@ func (f *fakeFIB) Apply(ops []Op) []error {
 		if errs[i] = f.refuse("apply", &ops[i]); errs[i] != nil {
 			continue
 		}
-		if errno := f.applyOne(ops[i]); errno != 0 {
+		if errno := f.applyOurs(ops[i]); errno != 0 {
 			errs[i] = &OpError{Errno: errno}
 			continue
 		}
 		f.ops = append(f.ops, ops[i])
 	}
 	return errs
+}
+
+// applyOurs replaces as Apply does, never over a route other than the one named; anybody else just replaces.
+func (f *fakeFIB) applyOurs(op Op) syscall.Errno {
+	if op.Kind != OpReplaceRoute {
+		return f.applyOne(op)
+	}
+	if i := slices.Index(f.routes, op.Old); i >= 0 && i == slices.IndexFunc(f.routes, func(r FIBRoute) bool {
+		return sameKey(r, op.Route)
+	}) {
+		f.routes[i] = op.Route
+		return 0
+	}
+	op.Kind = OpAddRoute
+	return f.applyOne(op)
 }
 
 func (f *fakeFIB) applyOne(op Op) syscall.Errno {
@@ -236,6 +255,12 @@ func (f *fakeFIB) setFail(fail func(call string, op *Op) error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.fail = fail
+}
+
+func (f *fakeFIB) setDumping(during func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.dumping = during
 }
 
 // table is the routes, in the order of their prefixes.

@@ -20,24 +20,26 @@ const felixProtocol = 80
 // until ctx ends (nil) or the kernel cannot be listened to. It opens its sockets in the namespace of the thread
 // that calls it.
 func WatchLocalBlocks(ctx context.Context, inside []netip.Prefix, log *slog.Logger, out chan<- []netip.Prefix) error {
-	dumper, err := openConn()
+	table, err := openDumper()
 	if err != nil {
 		return err
 	}
-	n := &Netlink{dumper: dumper}
-	defer n.Close()
+	defer table.close()
 	w, err := openWatch(requestBuffer)
 	if err != nil {
 		return err
 	}
 	defer w.file.Close()
 	// Port id 0 is the kernel itself, which no route change comes from: nobody's events are filtered out.
-	err = w.join(eventFilter(noPort, mainTable), unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE)
+	filter, err := eventFilter(noPort, mainTable)
 	if err != nil {
 		return err
 	}
+	if err := w.join(filter, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE); err != nil {
+		return err
+	}
 	defer context.AfterFunc(ctx, func() { _ = w.file.SetReadDeadline(time.Unix(1, 0)) })()
-	b := localBlocks{inside: inside, netlink: n, watch: w, log: log}
+	b := localBlocks{inside: inside, table: table, watch: w, log: log}
 	if err := b.run(ctx, out); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("watch this node's own blocks: %w", err)
 	}
@@ -48,11 +50,11 @@ func WatchLocalBlocks(ctx context.Context, inside []netip.Prefix, log *slog.Logg
 const noPort = 0x7fffffff
 
 type localBlocks struct {
-	inside  []netip.Prefix
-	netlink *Netlink
-	watch   *watchConn
-	log     *slog.Logger
-	last    []netip.Prefix
+	inside []netip.Prefix
+	table  *dumper
+	watch  *watchConn
+	log    *slog.Logger
+	last   []netip.Prefix
 }
 
 func (b *localBlocks) run(ctx context.Context, out chan<- []netip.Prefix) error {
@@ -109,7 +111,7 @@ func (b *localBlocks) read(ctx context.Context) ([]netip.Prefix, error) {
 		var blocks []netip.Prefix
 		var errs []error
 		for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-			errs = append(errs, b.netlink.dumpRoutes(ctx, family, mainTable, unix.RTN_BLACKHOLE, func(r tableRoute) {
+			errs = append(errs, b.table.routes(ctx, family, mainTable, unix.RTN_BLACKHOLE, func(r tableRoute) {
 				if b.isBlock(r.FIBRoute) {
 					blocks = append(blocks, r.Prefix)
 				}

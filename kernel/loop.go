@@ -42,6 +42,9 @@ type loop struct {
 	dumpFails int
 	lastDump  time.Time
 	unlike    map[*entry][]FIBRoute // where the running dump differs from the mirror: what it says
+	merged    *entry                // that the running dump told of last
+	doubtful  bool                  // it differs where something was learned or done meanwhile
+	doubts    int                   // dumps in a row that ended so
 
 	verifyNext int // where in all the rotation of lookups stands
 
@@ -119,6 +122,7 @@ func (l *loop) adopt(ctx context.Context) error {
 	for try := 1; ; try++ {
 		l.dumpCount++
 		clear(l.unlike)
+		l.merged, l.doubtful = nil, false
 		err := l.r.fib.Routes(ctx, l.r.own.table, l.merge)
 		if err == nil {
 			break

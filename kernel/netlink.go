@@ -2,13 +2,14 @@ package kernel
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
 	"sync"
 	"syscall"
+	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,10 +23,17 @@ const (
 )
 
 // Netlink is the kernel of one network namespace: that of the thread that called NewNetlink.
+//
+// The github.com/vishvananda/netlink library does what it can do without loss: requests and dumps, the rules, the FIB
+// lookup, the decoding of links. Ours are the batched writes of routes, since the library waits for an answer to
+// each; the event subscription, since the library's cannot report an overrun nor leave out our own events; and the
+// decoding of routes, rules and addresses, since the library's leaves out attributes that it does not know, by which
+// we tell what is not ours, and cannot be used on events.
 type Netlink struct {
-	writer *nlConn // changes
-	query  *nlConn // short questions
-	dumper *nlConn // dumps of the table, which may take a while
+	writer *nlConn         // changes of routes
+	handle *netlink.Handle // rule changes and lookups
+	query  *dumper         // short dumps
+	tables *dumper         // dumps of tables, which may take a while
 
 	mu     sync.Mutex
 	events *watchConn // opened with the others, taken by the first Watch
@@ -36,27 +44,46 @@ type Netlink struct {
 // NewNetlink opens the sockets. Close them when nothing uses the FIB any more.
 func NewNetlink() (*Netlink, error) {
 	n := &Netlink{}
-	for _, c := range []**nlConn{&n.writer, &n.query, &n.dumper} {
-		var err error
-		if *c, err = openConn(); err != nil {
-			return nil, errors.Join(err, n.Close())
-		}
-	}
-	events, err := openWatch(watchBuffer)
-	if err != nil {
+	if err := n.open(); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
-	n.events = events
 	return n, nil
+}
+
+func (n *Netlink) open() error {
+	var err error
+	if n.writer, err = openConn(); err != nil {
+		return err
+	}
+	if n.query, err = openDumper(); err != nil {
+		return err
+	}
+	if n.tables, err = openDumper(); err != nil {
+		return err
+	}
+	if n.handle, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
+		return fmt.Errorf("open a netlink handle: %w", err)
+	}
+	if err = n.handle.SetSocketTimeout(answerTimeout * time.Second); err != nil {
+		return fmt.Errorf("set a netlink socket's timeout: %w", err)
+	}
+	n.events, err = openWatch(watchBuffer)
+	return err
 }
 
 // Close closes the sockets.
 func (n *Netlink) Close() error {
 	var errs []error
-	for _, c := range []*nlConn{n.writer, n.query, n.dumper} {
-		if c != nil {
-			errs = append(errs, c.close())
+	if n.writer != nil {
+		errs = append(errs, n.writer.close())
+	}
+	for _, d := range []*dumper{n.query, n.tables} {
+		if d != nil {
+			d.close()
 		}
+	}
+	if n.handle != nil {
+		n.handle.Close()
 	}
 	if w := n.takeWatch(); w != nil {
 		errs = append(errs, w.file.Close())
@@ -64,15 +91,25 @@ func (n *Netlink) Close() error {
 	return errors.Join(errs...)
 }
 
-// Apply sends the operations in batches, with an acknowledgement asked of the last of each only: that of a refused
-// one comes unasked, and is told apart by its sequence number.
+// Apply sends operations on routes in batches, with an acknowledgement asked of the last of each only: that of a
+// refused one comes unasked, and is told apart by its sequence number. Rules go one by one.
 func (n *Netlink) Apply(ops []Op) []error {
 	n.writer.mu.Lock()
 	defer n.writer.mu.Unlock()
 	errs := make([]error, len(ops))
-	for from := 0; from < len(ops); from += writeBatch {
-		to := min(from+writeBatch, len(ops))
-		n.applyBatch(ops[from:to], errs[from:to])
+	for from := 0; from < len(ops); {
+		to := from
+		for to < len(ops) && to-from < writeBatch && ops[to].Kind.ofRoute() {
+			to++
+		}
+		if to > from {
+			n.applyBatch(ops[from:to], errs[from:to])
+			n.finishReplacing(ops[from:to], errs[from:to])
+			from = to
+			continue
+		}
+		errs[from] = n.applyRule(ops[from])
+		from++
 	}
 	return errs
 }
@@ -139,7 +176,7 @@ func (n *Netlink) Routes(ctx context.Context, table uint32, yield func([]FIBRout
 	}
 	var errs []error
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		errs = append(errs, n.dumpRoutes(ctx, family, table, unix.RTN_UNSPEC, func(r tableRoute) {
+		errs = append(errs, n.tables.routes(ctx, family, table, unix.RTN_UNSPEC, func(r tableRoute) {
 			if piece = append(piece, r.FIBRoute); len(piece) == cap(piece) {
 				flush()
 			}
@@ -152,44 +189,11 @@ func (n *Netlink) Routes(ctx context.Context, table uint32, yield func([]FIBRout
 	return nil
 }
 
-// dumpRoutes dumps one family of a table, one type of route or all (RTN_UNSPEC). Where the kernel cannot filter, or
-// filters by less than asked, it is done here. A table, or a family, that the kernel does not have is empty.
-func (n *Netlink) dumpRoutes(ctx context.Context, family uint8, table uint32, typ uint8, handle func(tableRoute)) error {
-	e := encoder{}
-	e.buf = append(e.buf, family, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0) // struct rtmsg
-	if n.dumper.strict {
-		e.buf[4], e.buf[7] = shortTable(table), typ
-		e.uint32(unix.RTA_TABLE, table)
-	}
-	err := n.dumper.dump(ctx, unix.RTM_GETROUTE, e.buf, func(m message) error {
-		r, err := decodeRoute(m.data)
-		if err != nil {
-			return err
-		}
-		if r.table == table && !r.foreign && (typ == unix.RTN_UNSPEC || r.Type == typ) {
-			handle(r)
-		}
-		return nil
-	})
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
-		return nil
-	}
-	return err
-}
-
 // Rules dumps the rules of both families.
 func (n *Netlink) Rules(ctx context.Context) ([]Rule, error) {
 	var rules []Rule
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		header := [sizeofRuleHeader]byte{family}
-		err := n.query.dump(ctx, unix.RTM_GETRULE, header[:], func(m message) error {
-			// A kernel without rules of a family answers with those of another.
-			if r, ok := decodeRule(m.data); ok && r.IPv6 == (family == unix.AF_INET6) {
-				rules = append(rules, r)
-			}
-			return nil
-		})
-		if err != nil && !errors.Is(err, unix.EAFNOSUPPORT) && !errors.Is(err, unix.EOPNOTSUPP) {
+		if err := n.query.rules(ctx, family, func(r Rule) { rules = append(rules, r) }); err != nil {
 			return nil, fmt.Errorf("dump the rules: %w", err)
 		}
 	}
@@ -199,24 +203,10 @@ func (n *Netlink) Rules(ctx context.Context) ([]Rule, error) {
 // Topology dumps links and addresses.
 func (n *Netlink) Topology(ctx context.Context) (Topology, error) {
 	t := Topology{Links: make(map[int32]Link)}
-	links := [unix.SizeofIfInfomsg]byte{}
-	err := n.query.dump(ctx, unix.RTM_GETLINK, links[:], func(m message) error {
-		if l, ok := decodeLink(m.data); ok {
-			t.Links[l.Index] = l
-		}
-		return nil
-	})
-	if err != nil {
+	if err := n.query.links(ctx, func(l Link) { t.Links[l.Index] = l }); err != nil {
 		return t, fmt.Errorf("dump the links: %w", err)
 	}
-	addresses := [sizeofIfAddrmsg]byte{}
-	err = n.query.dump(ctx, unix.RTM_GETADDR, addresses[:], func(m message) error {
-		if a, ok := decodeAddress(m.data); ok {
-			t.setAddress(a)
-		}
-		return nil
-	})
-	if err != nil {
+	if err := n.query.addresses(ctx, func(a Address) { t.setAddress(a) }); err != nil {
 		return t, fmt.Errorf("dump the addresses: %w", err)
 	}
 	return t, nil
@@ -226,19 +216,21 @@ func (n *Netlink) Topology(ctx context.Context) (Topology, error) {
 // kernel has no route to is an error that is unix.ENETUNREACH.
 func (n *Netlink) Lookup(addr netip.Addr) (FIBRoute, error) {
 	addr = addr.Unmap()
-	var found FIBRoute
-	err := n.query.ask(unix.RTM_GETROUTE, func(e *encoder) {
-		bits := uint8(addr.BitLen())
-		e.buf = append(e.buf, familyOf(netip.PrefixFrom(addr, 0)), bits, 0, 0, 0, 0, 0, 0)
-		e.buf = binary.NativeEndian.AppendUint32(e.buf, 0)
-		e.addr(unix.RTA_DST, addr)
-	}, func(m message) error {
-		r, err := decodeRoute(m.data)
-		found = r.FIBRoute
-		return err
-	})
+	routes, err := n.handle.RouteGet(addr.AsSlice())
 	if err != nil {
 		return FIBRoute{}, fmt.Errorf("look up %s: %w", addr, err)
 	}
-	return found, nil
+	if len(routes) == 0 {
+		return FIBRoute{}, fmt.Errorf("look up %s: the kernel's answer is empty", addr)
+	}
+	r := routes[0]
+	return FIBRoute{
+		Prefix:   netip.PrefixFrom(addr, addr.BitLen()),
+		Gateway:  addrOf(r.Gw),
+		Device:   int32(r.LinkIndex),
+		Metric:   uint32(r.Priority),
+		Protocol: uint8(r.Protocol),
+		Type:     uint8(r.Type),
+		TOS:      uint8(r.Tos),
+	}, nil
 }

@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -20,8 +19,9 @@ const (
 	receiveSize = 64 << 10
 )
 
-// nlConn is a netlink socket for requests and their answers. rtnetlink works a request off inside sendmsg, so the
-// answer is there when send returns and a blocking read ends at once; a receive timeout guards against surprises.
+// nlConn is a netlink socket for batches of requests and their answers. rtnetlink works a request off inside sendmsg,
+// so the answers are there when send returns and a blocking read ends at once; a receive timeout guards against
+// surprises.
 //
 // Answers are not checked for their sender: only a process with CAP_NET_ADMIN in this namespace can send to
 // another's NETLINK_ROUTE socket, and that one needs no forgery to change the table.
@@ -31,7 +31,6 @@ type nlConn struct {
 	portID uint32
 	seq    uint32
 	in     []byte
-	strict bool // the kernel filters dumps (NETLINK_GET_STRICT_CHK, Linux 4.20)
 }
 
 func openConn() (*nlConn, error) {
@@ -62,8 +61,7 @@ func (c *nlConn) prepare() error {
 	// Both are for shorter and better answers; kernels before 4.2 and 4.12 do without.
 	_ = unix.SetsockoptInt(c.fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1)
 	_ = unix.SetsockoptInt(c.fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1)
-	c.strict = unix.SetsockoptInt(c.fd, unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1) == nil
-	timeout := unix.Timeval{Sec: 10}
+	timeout := unix.Timeval{Sec: answerTimeout}
 	if err := unix.SetsockoptTimeval(c.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout); err != nil {
 		return fmt.Errorf("set a netlink socket's timeout: %w", err)
 	}
@@ -104,98 +102,6 @@ func readFull(fd int, b []byte) (int, error) {
 			return n, os.NewSyscallError("read", err)
 		}
 	}
-}
-
-// dump sends one dump request and calls handle for each message of the answer. ctx is looked at between datagrams;
-// a dump that is given up or that handle fails is still read to its end, so that the socket stays usable.
-func (c *nlConn) dump(ctx context.Context, typ uint16, body []byte, handle func(m message) error) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.seq++
-	e := encoder{}
-	e.begin(typ, unix.NLM_F_REQUEST|unix.NLM_F_DUMP, c.seq)
-	e.raw(body)
-	e.end()
-	if err := c.send(e.buf); err != nil {
-		return err
-	}
-	d := dumpReader{seq: c.seq, handle: handle}
-	for !d.done {
-		if err := c.receive(d.message); err != nil {
-			return err
-		}
-		if err := ctx.Err(); err != nil {
-			d.fail(err)
-		}
-	}
-	return d.err
-}
-
-// dumpReader follows the answer to one dump request.
-type dumpReader struct {
-	seq    uint32
-	handle func(m message) error
-	done   bool
-	err    error
-}
-
-func (d *dumpReader) fail(err error) {
-	if d.err == nil {
-		d.err = err
-	}
-}
-
-func (d *dumpReader) message(m message) error {
-	if m.seq != d.seq {
-		return nil // left over from a request that was given up
-	}
-	if m.flags&unix.NLM_F_DUMP_INTR != 0 {
-		d.fail(ErrInterrupted)
-	}
-	switch m.typ {
-	case unix.NLMSG_DONE, unix.NLMSG_ERROR:
-		d.done = true
-		if err := m.opError(); err != nil {
-			d.fail(err)
-		}
-	default:
-		if d.err == nil {
-			if err := d.handle(m); err != nil {
-				d.fail(err)
-			}
-		}
-	}
-	return nil
-}
-
-// ask sends one request that has one answer.
-func (c *nlConn) ask(typ uint16, body func(e *encoder), handle func(m message) error) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.seq++
-	e := encoder{}
-	e.begin(typ, unix.NLM_F_REQUEST, c.seq)
-	body(&e)
-	e.end()
-	if err := c.send(e.buf); err != nil {
-		return err
-	}
-	for answered := false; !answered; {
-		err := c.receive(func(m message) error {
-			if m.seq != c.seq {
-				return nil
-			}
-			answered = true
-			if m.typ == unix.NLMSG_ERROR {
-				return m.opError()
-			}
-			return handle(m)
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // message is one netlink message; its data is valid until the next read.

@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
-// eachAttribute walks attributes (struct rtattr); a malformed rest is left out.
+// eachAttribute walks attributes (struct rtattr); a malformed rest is left out. nl.ParseRouteAttr makes a slice of
+// them, which costs several allocations a route.
 func eachAttribute(b []byte, handle func(typ uint16, value []byte)) {
 	for len(b) >= unix.SizeofRtAttr {
 		length := int(binary.NativeEndian.Uint16(b))
@@ -46,17 +49,16 @@ func decodeRoute(b []byte) (tableRoute, error) {
 	if len(b) < unix.SizeofRtMsg {
 		return tableRoute{}, fmt.Errorf("netlink: a route message of %d bytes", len(b))
 	}
-	family, bits, sourceBits := b[0], int(b[1]), b[2]
-	flags := binary.NativeEndian.Uint32(b[8:])
+	header := nl.DeserializeRtMsg(b)
 	r := tableRoute{
-		FIBRoute: FIBRoute{TOS: b[3], Protocol: b[5], Type: b[7]},
-		table:    uint32(b[4]),
-		foreign:  sourceBits != 0 || flags&unix.RTM_F_CLONED != 0,
+		FIBRoute: FIBRoute{TOS: header.Tos, Protocol: header.Protocol, Type: header.Type},
+		table:    uint32(header.Table),
+		foreign:  header.Src_len != 0 || header.Flags&unix.RTM_F_CLONED != 0,
 	}
-	if flags&unix.RTNH_F_ONLINK != 0 {
+	if header.Flags&unix.RTNH_F_ONLINK != 0 {
 		r.Flags |= FlagOnlink
 	}
-	dst, ok := anyAddr(family)
+	dst, ok := anyAddr(header.Family)
 	if !ok {
 		r.foreign = true
 		return r, nil
@@ -68,9 +70,9 @@ func decodeRoute(b []byte) (tableRoute, error) {
 		}
 		r.attribute(typ, value)
 	})
-	r.Prefix = netip.PrefixFrom(dst, bits)
+	r.Prefix = netip.PrefixFrom(dst, int(header.Dst_len))
 	if !r.Prefix.IsValid() {
-		return r, fmt.Errorf("netlink: a route to %s/%d", dst, bits)
+		return r, fmt.Errorf("netlink: a route to %s/%d", dst, header.Dst_len)
 	}
 	return r, nil
 }
@@ -125,39 +127,33 @@ func (r *tableRoute) firstNextHop(b []byte) {
 	})
 }
 
-const (
-	sizeofRuleHeader = 12 // struct fib_rule_hdr
-	sizeofIfAddrmsg  = unix.SizeofIfAddrmsg
-)
-
-// decodeRule reads RTM_NEWRULE and RTM_DELRULE (struct fib_rule_hdr).
+// decodeRule reads RTM_NEWRULE and RTM_DELRULE (struct fib_rule_hdr, which is laid out as struct rtmsg is, with the
+// action in the place of the type).
 func decodeRule(b []byte) (Rule, bool) {
-	if len(b) < sizeofRuleHeader {
+	if len(b) < unix.SizeofRtMsg {
 		return Rule{}, false
 	}
-	to, ok := anyAddr(b[0])
+	header := nl.DeserializeRtMsg(b)
+	to, ok := anyAddr(header.Family)
 	if !ok {
 		return Rule{}, false
 	}
-	toBits, fromBits, tos, action := int(b[1]), b[2], b[3], b[7]
 	r := Rule{
-		Table:    uint32(b[4]),
+		Table:    uint32(header.Table),
 		Unsigned: true,
-		IPv6:     b[0] == unix.AF_INET6,
-		Other:    fromBits != 0 || tos != 0 || action != unix.FR_ACT_TO_TBL,
+		IPv6:     header.Family == unix.AF_INET6,
+		Other: header.Src_len != 0 || header.Tos != 0 || header.Type != unix.FR_ACT_TO_TBL ||
+			header.Flags&unix.FIB_RULE_INVERT != 0,
 	}
-	if binary.NativeEndian.Uint32(b[8:])&unix.FIB_RULE_INVERT != 0 {
-		r.Other = true
-	}
-	eachAttribute(b[sizeofRuleHeader:], func(typ uint16, value []byte) {
+	eachAttribute(b[unix.SizeofRtMsg:], func(typ uint16, value []byte) {
 		if typ == unix.FRA_DST {
 			to = addrOf(value)
 			return
 		}
 		r.attribute(typ, value)
 	})
-	if toBits > 0 {
-		r.To = netip.PrefixFrom(to, toBits)
+	if header.Dst_len > 0 {
+		r.To = netip.PrefixFrom(to, int(header.Dst_len))
 	}
 	return r, true
 }
@@ -185,35 +181,34 @@ func (r *Rule) attribute(typ uint16, value []byte) {
 
 // decodeLink reads RTM_NEWLINK and RTM_DELLINK (struct ifinfomsg). Messages of a single family are not about the
 // link: a port that leaves a bridge is an RTM_DELLINK of AF_BRIDGE.
-func decodeLink(b []byte) (Link, bool) {
-	if len(b) < unix.SizeofIfInfomsg || b[0] != unix.AF_UNSPEC {
-		return Link{}, false
+func decodeLink(b []byte) (l Link, ok bool, err error) {
+	if len(b) < unix.SizeofIfInfomsg || nl.DeserializeIfInfomsg(b).Family != unix.AF_UNSPEC {
+		return Link{}, false, nil
 	}
-	flags := binary.NativeEndian.Uint32(b[8:])
-	l := Link{
-		Index:    int32(binary.NativeEndian.Uint32(b[4:])),
-		Up:       flags&unix.IFF_UP != 0,
-		Running:  flags&unix.IFF_RUNNING != 0,
-		Loopback: flags&unix.IFF_LOOPBACK != 0,
+	link, err := netlink.LinkDeserialize(nil, b)
+	if err != nil {
+		return Link{}, false, fmt.Errorf("netlink: a link message: %w", err)
 	}
-	eachAttribute(b[unix.SizeofIfInfomsg:], func(typ uint16, value []byte) {
-		if typ == unix.IFLA_IFNAME && len(value) > 0 {
-			l.Name = string(value[:len(value)-1])
-		}
-	})
-	return l, true
+	a := link.Attrs()
+	return Link{
+		Index:    int32(a.Index),
+		Name:     a.Name,
+		Up:       a.RawFlags&unix.IFF_UP != 0,
+		Running:  a.RawFlags&unix.IFF_RUNNING != 0,
+		Loopback: a.RawFlags&unix.IFF_LOOPBACK != 0,
+	}, true, nil
 }
 
 // decodeAddress reads RTM_NEWADDR and RTM_DELADDR (struct ifaddrmsg). IFA_LOCAL is the address itself and
 // IFA_ADDRESS the peer's, where both are there; else IFA_ADDRESS is it.
 func decodeAddress(b []byte) (Address, bool) {
-	if len(b) < sizeofIfAddrmsg {
+	if len(b) < unix.SizeofIfAddrmsg {
 		return Address{}, false
 	}
-	bits := int(b[1])
-	a := Address{Device: int32(binary.NativeEndian.Uint32(b[4:]))}
+	header := nl.DeserializeIfAddrmsg(b)
+	a := Address{Device: int32(header.Index)}
 	var address netip.Addr
-	eachAttribute(b[sizeofIfAddrmsg:], func(typ uint16, value []byte) {
+	eachAttribute(b[unix.SizeofIfAddrmsg:], func(typ uint16, value []byte) {
 		switch typ {
 		case unix.IFA_ADDRESS:
 			address = addrOf(value)
@@ -227,6 +222,6 @@ func decodeAddress(b []byte) (Address, bool) {
 	if !address.IsValid() {
 		address = a.Local
 	}
-	a.Subnet = netip.PrefixFrom(address, bits).Masked()
+	a.Subnet = netip.PrefixFrom(address, int(header.Prefixlen)).Masked()
 	return a, a.Local.IsValid() && a.Subnet.IsValid()
 }

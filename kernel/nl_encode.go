@@ -34,8 +34,6 @@ func (e *encoder) acknowledge() {
 	binary.NativeEndian.PutUint16(e.buf[e.start+6:], flags|unix.NLM_F_ACK)
 }
 
-func (e *encoder) raw(b []byte) { e.buf = append(e.buf, b...) }
-
 func (e *encoder) attribute(typ uint16, length int) {
 	e.buf = binary.NativeEndian.AppendUint16(e.buf, uint16(unix.SizeofRtAttr+length))
 	e.buf = binary.NativeEndian.AppendUint16(e.buf, typ)
@@ -44,12 +42,6 @@ func (e *encoder) attribute(typ uint16, length int) {
 func (e *encoder) uint32(typ uint16, v uint32) {
 	e.attribute(typ, 4)
 	e.buf = binary.NativeEndian.AppendUint32(e.buf, v)
-}
-
-// uint8 pads its value to 4 bytes, as every attribute is.
-func (e *encoder) uint8(typ uint16, v uint8) {
-	e.attribute(typ, 1)
-	e.buf = append(e.buf, v, 0, 0, 0)
 }
 
 func (e *encoder) addr(typ uint16, a netip.Addr) {
@@ -64,24 +56,20 @@ func (e *encoder) addr(typ uint16, a netip.Addr) {
 	e.buf = append(e.buf, b[:]...)
 }
 
-// op writes one operation as one message.
+// op writes one operation on a route as one message.
 func (e *encoder) op(o Op, seq uint32) {
 	switch o.Kind {
 	case OpAddRoute:
 		e.begin(unix.RTM_NEWROUTE, unix.NLM_F_REQUEST|unix.NLM_F_CREATE|unix.NLM_F_EXCL, seq)
 		e.route(o)
-	case OpReplaceRoute:
-		e.begin(unix.RTM_NEWROUTE, unix.NLM_F_REQUEST|unix.NLM_F_REPLACE, seq)
+	case OpReplaceRoute: // the first step of it
+		o.Route = standIn(o.Route)
+		e.begin(unix.RTM_NEWROUTE, unix.NLM_F_REQUEST|unix.NLM_F_CREATE|unix.NLM_F_EXCL, seq)
 		e.route(o)
 	case OpDeleteRoute:
 		e.begin(unix.RTM_DELROUTE, unix.NLM_F_REQUEST, seq)
 		e.route(o)
-	case OpAddRule:
-		e.begin(unix.RTM_NEWRULE, unix.NLM_F_REQUEST|unix.NLM_F_CREATE|unix.NLM_F_EXCL, seq)
-		e.rule(o.Rule)
-	case OpDeleteRule:
-		e.begin(unix.RTM_DELRULE, unix.NLM_F_REQUEST, seq)
-		e.rule(o.Rule)
+	case OpAddRule, OpDeleteRule: // are never in a batch
 	}
 	e.end()
 }
@@ -129,24 +117,4 @@ func shortTable(table uint32) uint8 {
 		return uint8(table)
 	}
 	return unix.RT_TABLE_COMPAT
-}
-
-// rule writes struct fib_rule_hdr and its attributes.
-func (e *encoder) rule(r Rule) {
-	family, bits := uint8(unix.AF_INET), 0
-	if r.IPv6 {
-		family = unix.AF_INET6
-	}
-	if r.To.IsValid() {
-		bits = r.To.Bits()
-	}
-	e.buf = append(e.buf, family, uint8(bits), 0, 0, shortTable(r.Table), 0, 0, unix.FR_ACT_TO_TBL, 0, 0, 0, 0)
-	if r.To.IsValid() {
-		e.addr(unix.FRA_DST, r.To.Addr())
-	}
-	e.uint32(unix.FRA_PRIORITY, r.Priority)
-	e.uint32(unix.FRA_TABLE, r.Table)
-	if !r.Unsigned {
-		e.uint8(unix.FRA_PROTOCOL, r.Protocol)
-	}
 }

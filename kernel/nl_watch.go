@@ -126,7 +126,11 @@ func (n *Netlink) Watch(ctx context.Context, table uint32) (<-chan []Event, erro
 			return nil, err
 		}
 	}
-	err := w.join(eventFilter(n.writer.portID, table),
+	filter, err := eventFilter(n.writer.portID, table)
+	if err != nil {
+		return nil, errors.Join(err, w.file.Close())
+	}
+	err = w.join(filter,
 		unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
 		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE)
 	if err != nil {
@@ -184,7 +188,10 @@ func decodeEvent(m message, table uint32) (e Event, ok bool) {
 		r, ok := decodeRule(m.data)
 		return Event{Kind: EventRule, Gone: m.typ == unix.RTM_DELRULE, Rule: r}, ok
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
-		l, ok := decodeLink(m.data)
+		l, ok, err := decodeLink(m.data)
+		if err != nil {
+			return Event{Kind: EventOverrun}, true // something changed, and only a look will tell what
+		}
 		return Event{Kind: EventLink, Gone: m.typ == unix.RTM_DELLINK, Link: l}, ok
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
 		a, ok := decodeAddress(m.data)

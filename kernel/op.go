@@ -11,15 +11,18 @@ import (
 // OpKind is what an Op does.
 type OpKind uint8
 
-// The operations. None of them can overwrite or remove what belongs to somebody else, given that a replaced route
-// was just seen as ours: adds are exclusive, deletes name our protocol.
+// The operations. None of them can overwrite or remove what belongs to somebody else, however old the view of the
+// table is that they were made from: adds are exclusive, deletes name our protocol, and a replacement is made of those.
 const (
 	OpAddRoute     OpKind = iota // fails with EEXIST when the place is taken
-	OpReplaceRoute               // only over a route of ours; fails with ENOENT when it is gone
+	OpReplaceRoute               // puts Route in the place of Old; fails with EEXIST when another holds it by then
 	OpDeleteRoute
 	OpAddRule
 	OpDeleteRule
 )
+
+// ofRoute says whether it is about a route, not a rule.
+func (k OpKind) ofRoute() bool { return k == OpAddRoute || k == OpReplaceRoute || k == OpDeleteRoute }
 
 // String is the metrics label `op`.
 func (k OpKind) String() string {
@@ -43,6 +46,7 @@ type Op struct {
 	Kind       OpKind
 	Table      uint32 // of a route
 	Route      FIBRoute
+	Old        FIBRoute // of OpReplaceRoute: the route of ours that Route takes the place of
 	Rule       Rule
 	DeviceName string // of Route.Device, for people
 }

@@ -99,7 +99,10 @@ func (o owner) planRoutes(t Topology, wanted []Route, table []FIBRoute, keep boo
 
 func (p *Plan) add(o owner, t Topology, s step, target FIBRoute) {
 	if s.puts {
-		p.Ops = append(p.Ops, Op{Kind: s.put, Table: o.table, Route: target, DeviceName: t.DeviceName(target.Device)})
+		p.Ops = append(p.Ops, Op{
+			Kind: s.put, Table: o.table, Route: target, Old: s.holder,
+			DeviceName: t.DeviceName(target.Device),
+		})
 	}
 	for _, r := range s.deletes {
 		p.Ops = append(p.Ops, Op{Kind: OpDeleteRoute, Table: o.table, Route: r, DeviceName: t.DeviceName(r.Device)})

@@ -137,6 +137,35 @@ func TestResyncFindsWhatNoEventTold(t *testing.T) {
 	})
 }
 
+// TestResyncDoubtsWhatMovedMeanwhile loses the event of one route of a prefix and, while a dump runs that knows of it,
+// changes another route of the same prefix: what is learned of the second must not hide the first.
+func TestResyncDoubtsWhatMovedMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		r := runReconciler(t, testConfig(), f)
+		r.AllowDelete()
+		block := ours(t, "20.1.0.0/26", "192.0.2.77")
+		r.Set([]Change{wanted("20.1.0.0/26", "192.0.2.77")})
+		settle(0)
+		stray := block
+		stray.Metric = 9
+		f.outside(true, Op{Kind: OpAddRoute, Route: stray})
+		dumps := 0
+		f.setDumping(func() {
+			if dumps++; dumps == 1 {
+				f.outside(false, Op{Kind: OpDeleteRoute, Route: block})
+				<-time.After(time.Millisecond) // the loop puts it back
+			}
+		})
+		f.overrun()
+		settle(time.Second)
+		f.expect(t, block)
+		if dumps != 2 {
+			t.Errorf("%d dumps, want 2", dumps)
+		}
+	})
+}
+
 func TestInterruptedDumpDeletesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"time"
 )
 
-// resyncGap is the least time between full compares that events ask for.
-const resyncGap = 200 * time.Millisecond
+const (
+	resyncGap  = 200 * time.Millisecond // the least time between full compares that events ask for
+	doubtsMost = 8                      // times that the gap doubles
+)
 
 // dump is a dump of the table that runs beside the loop and hands it pieces.
 type dump struct {
@@ -58,6 +61,7 @@ func (l *loop) resyncSoon(now time.Time) {
 func (l *loop) startDump(ctx context.Context) {
 	l.resyncAt = l.nextResync()
 	l.dumpCount++
+	l.merged = nil
 	d := &dump{pieces: make(chan dumpPiece, 1), free: make(chan []FIBRoute, 3), begun: time.Now()}
 	l.dump = d
 	go func() {
@@ -110,6 +114,7 @@ func (l *loop) onDump(p dumpPiece, ok bool) {
 func (l *loop) endDump(d *dump) {
 	if d.err != nil {
 		clear(l.unlike)
+		l.doubtful = false
 		l.dumpFails++
 		if !errors.Is(d.err, ErrInterrupted) {
 			l.tally.failed("dump", d.err)
@@ -122,6 +127,7 @@ func (l *loop) endDump(d *dump) {
 	}
 	l.dumpFails = 0
 	l.mergeEnd(d.begun)
+	l.settleDoubt()
 	l.tally.status.LastResync = time.Now()
 	l.tally.dirty = true
 	l.rulesAt = l.lastDump
@@ -137,15 +143,14 @@ func (l *loop) endDump(d *dump) {
 // in several pieces.
 func (l *loop) merge(routes []FIBRoute) {
 	for _, r := range routes {
-		e := l.entryFor(r.Prefix)
-		if e.touched == l.dumpCount {
-			continue
-		}
+		e := l.following(r.Prefix)
 		if e.seenIn != l.dumpCount {
 			e.seenIn, e.seen = l.dumpCount, 0
 		}
 		differs, known := l.unlike[e]
 		switch n := int(e.seen); {
+		case e.touched == l.dumpCount:
+			l.doubtful = l.doubtful || n >= len(e.have) || e.have[n] != r
 		case known:
 			l.unlike[e] = append(differs, r)
 		case n >= len(e.have) || e.have[n] != r:
@@ -155,14 +160,34 @@ func (l *loop) merge(routes []FIBRoute) {
 	}
 }
 
+// following finds or makes the entry of the next prefix of a dump. A dump is told in the same order each time, so the
+// entry is mostly known without a look into the map, which is what a full compare spent most of its own time on.
+func (l *loop) following(p netip.Prefix) *entry {
+	last := l.merged
+	if last == nil || last.after == nil || last.after.dropped || last.after.prefix != p {
+		e := l.entryFor(p)
+		if last != nil && !last.dropped {
+			last.after = e
+		}
+		l.merged = e
+		return e
+	}
+	l.merged = last.after
+	return last.after
+}
+
 // mergeEnd makes the mirror equal to a complete dump, and has every prefix where it was not looked at.
 func (l *loop) mergeEnd(at time.Time) {
 	for i := len(l.all) - 1; i >= 0; i-- { // downwards: drop moves the last into the place of the dropped
 		e := l.all[i]
-		if e == nil || e.touched == l.dumpCount {
+		if e == nil {
 			continue
 		}
 		have, differs := l.unlike[e]
+		if e.touched == l.dumpCount {
+			l.doubtful = l.doubtful || differs || len(e.have) > 0 && (e.seenIn != l.dumpCount || int(e.seen) < len(e.have))
+			continue
+		}
 		switch {
 		case e.seenIn != l.dumpCount && len(e.have) > 0:
 			have = nil
@@ -177,4 +202,19 @@ func (l *loop) mergeEnd(at time.Time) {
 		l.enqueue(e, causeResync, at)
 	}
 	clear(l.unlike)
+}
+
+// settleDoubt has another look taken when the dump and the mirror differ over a prefix that something was learned of
+// or done about meanwhile. The mirror is newer in that one thing, but the dump may have told of another, whose event
+// was lost. Something that changes all the time would have us look all the time, so the looks become rarer.
+func (l *loop) settleDoubt() {
+	if !l.doubtful {
+		l.doubts = 0
+		return
+	}
+	l.doubtful = false
+	if at := l.lastDump.Add(resyncGap << min(l.doubts, doubtsMost)); at.Before(l.resyncAt) {
+		l.resyncAt = at
+	}
+	l.doubts++
 }

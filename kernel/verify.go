@@ -11,7 +11,7 @@ import (
 // there are few, verifyLeast a turn.
 const (
 	verifyInterval = time.Second
-	verifyRound    = 10 * time.Minute
+	verifyRound    = 30 * time.Minute
 	verifyLeast    = 32
 	verifyShadowed = 128 // of the routes known to be shadowed, in each turn besides
 )

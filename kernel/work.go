@@ -78,7 +78,9 @@ func (l *loop) plan(t task) {
 	s := l.r.own.diff(want, e.have, !l.deletes)
 	switch {
 	case s.puts:
-		l.batch.puts = append(l.batch.puts, l.op(s.put, *want))
+		put := l.op(s.put, *want)
+		put.Old = s.holder
+		l.batch.puts = append(l.batch.puts, put)
 		l.batch.putTasks = append(l.batch.putTasks, t)
 	case want != nil:
 		l.settled(e, s.state)
@@ -157,12 +159,6 @@ func (l *loop) afterPut(t task, op Op, err error, now time.Time) {
 
 func (l *loop) putFailed(t task, op Op, err error, now time.Time) {
 	e := t.entry
-	if op.Kind == OpReplaceRoute && errors.Is(err, unix.ENOENT) {
-		// Ours went just now. Its place is free, or taken by somebody, which an exclusive add will find out.
-		l.edit(e, func(have []FIBRoute) []FIBRoute { return dropKey(have, op.Route) })
-		l.enqueue(e, t.cause, t.at)
-		return
-	}
 	if errors.Is(err, unix.EEXIST) || errors.Is(err, ErrUnknownOutcome) {
 		l.resyncSoon(now) // look who is there
 	}
@@ -225,13 +221,4 @@ func (l *loop) retryFailing(now time.Time) {
 			l.retryAt = e.fail.next
 		}
 	}
-}
-
-func dropKey(have []FIBRoute, key FIBRoute) []FIBRoute {
-	for i, r := range have {
-		if sameKey(r, key) {
-			return append(have[:i], have[i+1:]...)
-		}
-	}
-	return have
 }

@@ -21,6 +21,7 @@ func TestOperating(t *testing.T) {
 		t.Run("ReloadRoster", m.testReloadRoster) &&
 		t.Run("RefusedReload", m.testRefusedReload) &&
 		t.Run("PeersAndRoutes", m.testPeersAndRoutes) &&
+		t.Run("Plan", m.testPlan) &&
 		t.Run("Flush", m.testFlush)
 	m.checkRaces(t)
 }
@@ -154,6 +155,35 @@ func (m *mesh) testPeersAndRoutes(t *testing.T) {
 	}
 	if out, status, err := node.Routed(m.ctx, "routes", "--cluster", "nowhere"); err != nil || status != 1 || !strings.Contains(out, "nowhere") {
 		t.Errorf("routes of an unknown cluster: %v, exits %d: %s", err, status, out)
+	}
+}
+
+// Plan says nothing when all is well, lists what a hand added, and what a stopped daemon has yet to do.
+func (m *mesh) testPlan(t *testing.T) {
+	node := m.Node("gyliu-icp-1")
+	m.wantPlan(t, node, 0, "")
+	_, err := node.IP(m.ctx, "route", "add", "20.1.47.128/26", "via", "9.111.255.77")
+	must(t, err)
+	m.wantPlan(t, node, 0, "# ip route delete 20.1.47.128/26 via 9.111.255.77 dev eth0 proto boot")
+	_, err = node.IP(m.ctx, "route", "del", "20.1.47.128/26", "via", "9.111.255.77")
+	must(t, err)
+
+	must(t, node.StopRouted(m.ctx))
+	_, err = node.IP(m.ctx, "rule", "del", "pref", "1790")
+	must(t, err)
+	m.wantPlan(t, node, 3, "ip rule add to 20.1.0.0/16 lookup 1790 pref 1790 protocol 114")
+	must(t, node.StartRouted(m.ctx, m.binary, m.bird.Peering))
+	m.waitHealthy(t)
+	m.wantPlan(t, node, 0, "")
+}
+
+// wantPlan checks what plan exits with and a line it prints; an empty line: it prints nothing.
+func (m *mesh) wantPlan(t *testing.T, node *lab.Node, status int, line string) {
+	t.Helper()
+	out, got, err := node.Routed(m.ctx, "plan", "--config", node.RoutedConfigPath())
+	must(t, err)
+	if got != status || (line == "" && out != "") || !strings.Contains(out, line) {
+		t.Errorf("plan exits %d, want %d and %q in:\n%s", got, status, line, out)
 	}
 }
 

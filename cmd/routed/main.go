@@ -77,7 +77,7 @@ func newRootCommand() *cobra.Command {
 	}
 	root.AddCommand(
 		newRunCommand(), newCheckCommand(), newStatusCommand(), newPeersCommand(), newRoutesCommand(),
-		newFlushCommand(), newVersionCommand(),
+		newPlanCommand(), newFlushCommand(), newVersionCommand(),
 	)
 	return root
 }
