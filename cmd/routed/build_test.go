@@ -1,0 +1,124 @@
+package main
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"routed/config"
+	"routed/kernel"
+	"routed/peering"
+)
+
+// seedHost is the node gyliu-icp-1: one interface on the subnet of all nodes.
+func seedHost() host {
+	return host{links: kernel.Topology{
+		Links: map[int32]kernel.Link{2: {Index: 2, Name: "eth0", Up: true, Running: true}},
+		Addresses: []kernel.Address{{
+			Device: 2, Local: netip.MustParseAddr("9.111.255.21"), Subnet: netip.MustParsePrefix("9.111.255.0/24"),
+		}},
+	}}
+}
+
+func parse(t *testing.T, bird, nodes string) *config.Config {
+	t.Helper()
+	cfg, err := config.Parse([]byte(`
+cluster: {name: cluster-1, podCIDRs: [10.1.0.0/16]}
+node: {address: 9.111.255.21}
+bird: `+bird+`
+remotes:
+  - name: cluster-2
+    podCIDRs: [20.1.0.0/16]
+    nodes: `+nodes+`
+`), filepath.Join(t.TempDir(), "routed.yaml"), config.Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+func TestBIRDSessions(t *testing.T) {
+	const own, lo, other = "9.111.255.21", "127.0.0.1", "9.111.255.200"
+	for _, tc := range []struct {
+		name, bird  string
+		addr, local string
+		port        uint16
+	}{
+		{"dial loopback", "{dial: 127.0.0.1:179}", own, lo, 179},
+		{"dial another loopback and port", "{dial: 127.0.0.2:1179}", own, "127.0.0.2", 1179},
+		{"dial the node's own address", "{dial: 9.111.255.21:179}", own, lo, 179},
+		{"dial another address", "{dial: 9.111.255.200:179}", other, own, 179},
+		{"accept", "{accept: 127.0.0.1}", own, lo, 179},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			peers := birdPeers(parse(t, tc.bird, "{addresses: [9.111.255.77]}"))
+			want := []peering.Peer{{
+				Addr: netip.MustParseAddr(tc.addr), Role: peering.RoleBIRD, Cluster: "cluster-1", Name: "bird", ASN: 64512,
+				Local: netip.MustParseAddr(tc.local), DialPort: tc.port, Families: peering.IPv4, HoldTime: holdTime,
+			}}
+			if diff := cmp.Diff(want, peers, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestListeningForBIRDToo(t *testing.T) {
+	got := listenAddresses(parse(t, "{accept: 127.0.0.1}", "{addresses: [9.111.255.77]}"))
+	want := []netip.Addr{netip.MustParseAddr("9.111.255.21"), netip.MustParseAddr("127.0.0.1")}
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestResolveMergesNodesAndFindsTheDirectlyConnected(t *testing.T) {
+	hosts := filepath.Join(t.TempDir(), "hosts")
+	if err := os.WriteFile(hosts, []byte("9.111.255.77 gyliu-ubuntu-1\n8.8.0.9 far\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := resolve(parse(t, "{dial: 127.0.0.1:179}", "{addresses: [9.111.255.77, 9.111.255.152], hostsFile: "+hosts+"}"), seedHost())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]uint8{}
+	for _, p := range r.Clusters[0].Peers {
+		got[strings.TrimSpace(p.Addr.String()+" "+p.Name)] = p.MaxHops
+	}
+	want := map[string]uint8{"9.111.255.77 gyliu-ubuntu-1": 1, "9.111.255.152": 1, "8.8.0.9 far": farHops}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestResolveRefuses(t *testing.T) {
+	for _, tc := range []struct {
+		name, nodes, want string
+		host              host
+	}{
+		{"an address that no interface has", "{addresses: [9.111.255.77]}", "no interface of this host has 9.111.255.21", host{}},
+		{"our own address among the remote nodes", "{addresses: [9.111.255.21]}", "9.111.255.21", seedHost()},
+		{"a hosts file that is not there", "{hostsFile: /nowhere/hosts}", "remotes[0].nodes.hostsFile", seedHost()},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := resolve(parse(t, "{dial: 127.0.0.1:179}", tc.nodes), tc.host)
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("error %v, want %q in it", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestOnlyRemotesChangeWithoutARestart(t *testing.T) {
+	old := parse(t, "{dial: 127.0.0.1:179}", "{addresses: [9.111.255.77]}")
+	if keys := needsRestart(old, parse(t, "{dial: 127.0.0.1:179}", "{addresses: [9.111.255.152]}")); len(keys) != 0 {
+		t.Errorf("another remote node needs a restart: %v", keys)
+	}
+	if keys := needsRestart(old, parse(t, "{accept: 127.0.0.1}", "{addresses: [9.111.255.77]}")); len(keys) != 1 || keys[0] != "bird" {
+		t.Errorf("another way to BIRD: %v, want bird", keys)
+	}
+}
