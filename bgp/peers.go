@@ -155,15 +155,18 @@ func (e *engine) neighbor(p peering.Peer, dial bool) *api.Peer {
 	for _, f := range p.Families.List() {
 		n.AfiSafis = append(n.AfiSafis, e.afiSafi(f))
 	}
-	// No family in the capability (RFC 4724 section 3): we send End-of-RIB, which GoBGP does not without it, and ask
-	// nobody to hold routes for us. Peers of our kind do that anyway, and longer; GoBGP's own holding has a data race
-	// (v4.8.0, Path.MarkStale) and would hide why a session was lost.
-	n.GracefulRestart = &api.GracefulRestart{Enabled: true, HelperOnly: true}
+	// No family in the capability (RFC 4724 section 3): between daemons it carries the End-of-RIB, which GoBGP does not
+	// send without it, and asks nobody to hold routes for us. Peers of our kind do that anyway, and longer. BIRD, which
+	// names its families, gets none: GoBGP's own holding has a data race (v4.8.0, Path.MarkStale). BIRD sends its
+	// End-of-RIB regardless, and is told nothing that would have an end.
+	if p.Role == peering.RoleRemote {
+		n.GracefulRestart = &api.GracefulRestart{Enabled: true, HelperOnly: true}
+	}
 	return n
 }
 
-// keepalive is a third of the hold time (RFC 4271 section 4.4), but a second towards BIRD, which it may have to wake
-// (see nudgeAfter).
+// keepalive is a third of the hold time (RFC 4271 section 4.4), but a second towards BIRD: the event loop of BIRD 2.0 can
+// go to sleep, for up to 3 s, on top of UPDATEs that it has just queued, and whatever arrives wakes it.
 func keepalive(r peering.Role, hold time.Duration) time.Duration {
 	if r == peering.RoleBIRD {
 		return time.Second

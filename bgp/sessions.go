@@ -30,7 +30,6 @@ type session struct {
 	negotiated peering.Families
 	holdTime   time.Duration // 0: not asked yet
 	updates    uint64
-	nudged     int
 
 	last     cause     // the latest from GoBGP's log
 	fatal    cause     // the latest of those that end a session
@@ -127,7 +126,7 @@ func (t *sessions) changed(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time
 	}
 	switch {
 	case st.SessionState == bgp.BGP_FSM_ESTABLISHED && !s.up:
-		s.up, s.upAt, s.holdTime, s.nudged, s.reviveAt = true, at, 0, 0, time.Time{}
+		s.up, s.upAt, s.holdTime, s.reviveAt = true, at, 0, time.Time{}
 		s.negotiated = negotiatedFamilies(s.peer.Families, st.RemoteCap)
 		u.Session, u.Families = peering.SessionUp, s.negotiated
 		return u, true

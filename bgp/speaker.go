@@ -78,8 +78,8 @@ func (s *Speaker) Run(ctx context.Context, updates chan<- peering.Update) error 
 
 // serve is the loop of the one goroutine that owns the engine.
 func (s *Speaker) serve(ctx context.Context, e *engine) {
-	timer := time.NewTimer(superviseEvery)
-	defer timer.Stop()
+	tick := time.NewTicker(superviseEvery)
+	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -87,9 +87,9 @@ func (s *Speaker) serve(ctx context.Context, e *engine) {
 		case o := <-s.ops:
 			o.err <- o.do(ctx, e)
 		case <-s.wake:
-		case <-timer.C:
+		case <-tick.C:
 		}
-		timer.Reset(e.attend(ctx, time.Now()))
+		e.attend(ctx, time.Now())
 	}
 }
 

@@ -96,12 +96,8 @@ func (t *sessions) ailing(now time.Time) map[netip.Addr]remedy {
 	return out
 }
 
-// attend does what sessions need and returns how long until it should look again.
-func (e *engine) attend(ctx context.Context, now time.Time) time.Duration {
-	due, next := e.sessions.toNudge(now)
-	for _, addr := range due {
-		e.nudge(ctx, addr)
-	}
+// attend does what sessions need.
+func (e *engine) attend(ctx context.Context, now time.Time) {
 	for _, addr := range e.sessions.withoutHoldTime() {
 		e.askHoldTime(ctx, addr)
 	}
@@ -112,10 +108,6 @@ func (e *engine) attend(ctx context.Context, now time.Time) time.Duration {
 		}
 		e.restart(ctx, p, r == remedyDial || dialsFirst(p))
 	}
-	if next == 0 || next > superviseEvery {
-		return superviseEvery
-	}
-	return next
 }
 
 // restart replaces the state machine of a session that is down by a fresh one, which listens at once.
