@@ -58,13 +58,16 @@ type toldState struct {
 }
 
 func newMeshLoop(mesh *peering.Mesh, s speaker, f fib, log *slog.Logger) *meshLoop {
-	return &meshLoop{
+	l := &meshLoop{
 		mesh: mesh, speaker: s, fib: f, log: log,
 		updates:  make(chan peering.Update, 1024),
 		evidence: make(chan []netip.Prefix),
 		asks:     make(chan func(time.Time)),
 		ended:    make(chan struct{}),
+		retry:    time.NewTimer(retryEvery),
 	}
+	l.retry.Stop()
+	return l
 }
 
 // Run serves until ctx ends. The roster must have been set before.
@@ -72,7 +75,6 @@ func (l *meshLoop) Run(ctx context.Context) error {
 	defer close(l.ended)
 	wake := time.NewTimer(0)
 	defer wake.Stop()
-	l.retry = time.NewTimer(retryEvery)
 	defer l.retry.Stop()
 	for {
 		select {

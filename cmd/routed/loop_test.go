@@ -174,6 +174,25 @@ func TestASetterThatFailsIsTriedAgain(t *testing.T) {
 	})
 }
 
+// A start whose speaker is not there yet must not fail the daemon: the loop tries again once it runs.
+func TestASetterThatFailsBeforeTheLoopRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mesh := peering.NewMesh(peering.Config{Cluster: "cluster-1", ASN: 64512}, time.Now())
+		l := newMeshLoop(mesh, &failingSpeaker{}, &recorder{}, slog.New(slog.DiscardHandler))
+		l.setRoster(t.Context(), time.Now(), testRoster())
+		l.tell(t.Context())
+		if l.told.peers {
+			t.Error("a setter that failed counts as done")
+		}
+	})
+}
+
+type failingSpeaker struct{ recorder }
+
+func (*failingSpeaker) SetPeers(context.Context, []peering.Peer) error {
+	return errors.New("not there")
+}
+
 func TestRosterChangeReachesEveryone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, rec := startLoop(t, nil)
