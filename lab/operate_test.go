@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"routed/lab"
@@ -22,6 +23,7 @@ func TestOperating(t *testing.T) {
 		t.Run("RefusedReload", m.testRefusedReload) &&
 		t.Run("PeersAndRoutes", m.testPeersAndRoutes) &&
 		t.Run("Plan", m.testPlan) &&
+		t.Run("FlushOnExit", m.testFlushOnExit) &&
 		t.Run("Flush", m.testFlush)
 	m.checkRaces(t)
 }
@@ -185,6 +187,39 @@ func (m *mesh) wantPlan(t *testing.T, node *lab.Node, status int, line string) {
 	if got != status || (line == "" && out != "") || !strings.Contains(out, line) {
 		t.Errorf("plan exits %d, want %d and %q in:\n%s", got, status, line, out)
 	}
+}
+
+// With kernel.onExit: flush a daemon that is stopped takes its routes along; a second one that cannot start takes nothing.
+func (m *mesh) testFlushOnExit(t *testing.T) {
+	node := m.Node("gyliu-icp-1")
+	plain, err := os.ReadFile(node.RoutedConfigPath())
+	must(t, err)
+	config := filepath.Join(node.Dir, "flush.yaml")
+	must(t, os.WriteFile(config, append(plain, "\nkernel: {onExit: flush}\n"...), 0o600))
+
+	if out, status, err := node.Routed(m.ctx, "run", "--config", config); err != nil || status != 1 || !strings.Contains(out, "another routed runs") {
+		t.Errorf("a second daemon: %v, exits %d: %s", err, status, out)
+	}
+	must(t, node.CheckMesh(m.ctx))
+
+	must(t, node.StopRouted(m.ctx))
+	daemon := node.Command(m.ctx, m.binary, "run", "--config", config)
+	must(t, daemon.Start())
+	must(t, lab.WaitFor(m.ctx, "the daemon to answer", func(ctx context.Context) error {
+		if out, status, err := node.Routed(ctx, "status"); err != nil || status == 2 {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	}))
+	must(t, daemon.Process.Signal(syscall.SIGTERM))
+	must(t, daemon.Wait())
+	hops, err := node.NextHops(m.ctx, lab.RoutedTable)
+	must(t, err)
+	if len(hops) != 0 {
+		t.Errorf("left by a daemon that was to flush: %v", hops)
+	}
+	must(t, node.StartRouted(m.ctx, m.binary, m.bird.Peering))
+	m.waitHealthy(t)
 }
 
 // Flush leaves nothing of ours and everything else; without a daemon the commands say so.

@@ -58,7 +58,7 @@ func newDaemon(path string, cfg *config.Config, roster peering.Roster, log *slog
 	return d, nil
 }
 
-// run serves until ctx ends or something fails, and then carries out kernel.onExit.
+// run serves until ctx ends or something fails, and when ctx ended carries out kernel.onExit.
 func (d *daemon) run(ctx context.Context) error {
 	cfg := d.settings.config()
 	d.log.Info("routed starts", "event", "start", "version", version, "cluster", cfg.Cluster.Name,
@@ -68,16 +68,21 @@ func (d *daemon) run(ctx context.Context) error {
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		err = nil
 	}
-	if cfg.Kernel.OnExit == config.OnExitFlush {
-		err = errors.Join(err, d.flush(context.WithoutCancel(ctx), cfg))
+	// A daemon that failed is started again, or is a second one beside a first: neither may take the routes away.
+	if err == nil && cfg.Kernel.OnExit == config.OnExitFlush {
+		err = d.flush(context.WithoutCancel(ctx), cfg)
 	}
 	err = errors.Join(err, d.netlink.Close())
 	d.log.Info("routed has stopped", "event", "stop", "routes", cfg.Kernel.OnExit)
 	return err
 }
 
-// serve owns every goroutine of the daemon.
+// serve owns every goroutine of the daemon. The admin socket comes first: it says whether another routed runs.
 func (d *daemon) serve(ctx context.Context, cfg *config.Config) error {
+	socket, err := admin.Listen(ctx, cfg.Admin.Socket)
+	if err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(named("kernel", func() error { return d.reconciler.Run(ctx) }))
 	g.Go(named("bgp", func() error { return d.speaker.Run(ctx, d.loop.updates) }))
@@ -85,7 +90,7 @@ func (d *daemon) serve(ctx context.Context, cfg *config.Config) error {
 		return kernel.WatchLocalBlocks(ctx, cfg.Cluster.PodCIDRs, d.log, d.loop.evidence)
 	}))
 	g.Go(named("mesh", func() error { return d.startMesh(ctx) }))
-	g.Go(named("admin", func() error { return admin.NewServer(cfg.Admin.Socket, d, d.log).Run(ctx) }))
+	g.Go(named("admin", func() error { return admin.NewServer(cfg.Admin.Socket, d, d.log).Serve(ctx, socket) }))
 	g.Go(named("metrics", func() error { return d.serveMetrics(ctx, cfg) }))
 	g.Go(named("reload", func() error { return d.reloadOnHangup(ctx) }))
 	g.Go(named("watchdog", func() error { return d.notify.watch(ctx, d.alive, d.statusLine) }))
