@@ -8,7 +8,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.revision=$(REVISION)
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI         := .cache/tools/golangci-lint-$(GOLANGCI_VERSION)
 
-.PHONY: build demo test tools unit soak lint fmt fuzz clean deps
+.PHONY: build demo test unit soak lint fmt fuzz clean deps
 
 build: ## the static binary bin/routed
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/routed ./cmd/routed
@@ -17,14 +17,11 @@ demo: deps build ## the mesh of two clusters, end to end, on this machine
 	CGO_ENABLED=0 $(GO) build -o bin/demo ./lab/demo
 	bin/demo --routed bin/routed $(DEMO_FLAGS)
 
-test: deps lint tools unit ## everything CI runs
-
-tools: ## BIRD for the tests, unpacked into .cache/
-	$(GO) run ./lab/fetch
+test: deps lint unit ## everything CI runs
 
 # One package at a time: tests that measure times must not compete with each other for the processors.
 unit:
-	$(GO) test -race -p 1 -timeout 20m ./...
+	ROUTED_TEST_BIRDS=$$($(GO) run ./lab/fetch) $(GO) test -race -p 1 -timeout 20m ./...
 
 soak: ## ten minutes of everything that can happen to a route table, as root
 	ROUTED_SOAK=$(or $(SOAKTIME),10m) $(GO) test -count=1 -timeout 60m -run '^TestKernelSoak$$' -v ./kernel

@@ -14,14 +14,19 @@ import (
 	"routed/peering"
 )
 
-// birds lists the BIRD daemons to test with: those that `go run ./lab/fetch` unpacked, 1.6 and 2.
+// birds lists the BIRD daemons to test with, 1.6 and 2: paths separated by colons, as `go run ./lab/fetch` prints them.
 func birds(t *testing.T) []string {
 	t.Helper()
-	found, err := filepath.Glob("../.cache/lab/*/bird*/usr/sbin/bird")
-	if err != nil || len(found) == 0 {
-		t.Skip("no BIRD in .cache/lab: run `go run ./lab/fetch` first")
+	list := os.Getenv("ROUTED_TEST_BIRDS")
+	switch {
+	case list != "":
+		return strings.Split(list, ":")
+	case os.Getenv("ROUTED_LAB_REQUIRED") != "":
+		t.Fatal("no BIRD: $ROUTED_TEST_BIRDS is empty")
+	default:
+		t.Skip("no BIRD: set ROUTED_TEST_BIRDS to what `go run ./lab/fetch` prints")
 	}
-	return found
+	return nil
 }
 
 // libraries is the environment of an unpacked program: where the libraries are that the host lacks.

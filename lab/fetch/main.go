@@ -1,5 +1,6 @@
-// Command fetch unpacks the tools that the tests use into the cache of this checkout, so that every package's tests find
-// them there. What cannot be had it names; the tests that need it then skip.
+// Command fetch unpacks the tools that the tests use into the lab's cache and prints where the BIRD daemons are, separated by
+// colons, for the tests of packages that the lab itself stands on. What cannot be had it names; the tests that need it then
+// skip.
 package main
 
 import (
@@ -7,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"routed/lab"
@@ -19,4 +21,11 @@ func main() {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "fetch: tests that need these will be skipped:", err)
 	}
+	var birds []string
+	for _, tool := range []lab.Tool{lab.BIRD16, lab.BIRD2} {
+		if found, err := tool.Find(); err == nil {
+			birds = append(birds, found.Path(tool.Program))
+		}
+	}
+	fmt.Println(strings.Join(birds, ":"))
 }
