@@ -1,4 +1,4 @@
-# make build | demo | test | soak | lint | fmt | fuzz | clean. Everything that is fetched or built lies in bin/ and .cache/.
+# make build | demo | test | bench | soak | lint | fmt | fuzz | clean. Everything that is fetched or built lies in bin/ and .cache/.
 
 GO       ?= go
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
@@ -8,7 +8,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.revision=$(REVISION)
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI         := .cache/tools/golangci-lint-$(GOLANGCI_VERSION)
 
-.PHONY: build demo test unit soak lint fmt fuzz clean deps
+.PHONY: build demo test unit bench soak lint fmt fuzz clean deps
 
 build: ## the static binary bin/routed
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/routed ./cmd/routed
@@ -19,9 +19,14 @@ demo: deps build ## the mesh of two clusters, end to end, on this machine
 
 test: deps lint unit ## everything CI runs
 
-# One package at a time: tests that measure times must not compete with each other for the processors.
+# One package at a time: tests that measure times must not compete with each other for the processors. Not from the test
+# cache: kernels and BIRDs are not in it.
 unit:
-	ROUTED_TEST_BIRDS=$$($(GO) run ./lab/fetch) $(GO) test -race -p 1 -timeout 20m ./...
+	ROUTED_TEST_BIRDS=$$($(GO) run ./lab/fetch) $(GO) test -race -count=1 -p 1 -timeout 20m ./...
+
+bench: deps build ## routed beside BIRD 1.6, BIRD 2 and FRR, in one run; BENCH_FLAGS=-quick for less
+	CGO_ENABLED=0 $(GO) build -o bin/bench ./lab/bench
+	bin/bench -routed bin/routed $(BENCH_FLAGS)
 
 soak: ## ten minutes of everything that can happen to a route table, as root
 	ROUTED_SOAK=$(or $(SOAKTIME),10m) $(GO) test -count=1 -timeout 60m -run '^TestKernelSoak$$' -v ./kernel

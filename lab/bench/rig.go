@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"routed/lab"
+)
+
+const (
+	rigLimit     = 20 * time.Second // to build or to remove a rig
+	sessionLimit = 30 * time.Second // for a daemon to be ready for its session
+	installLimit = 2 * time.Minute
+	senderLink   = "sender0"
+)
+
+// rig is one competitor in a fresh network namespace of its own, on a link to the sender in ours.
+type rig struct {
+	competitor
+	ns       lab.Namespace
+	dir      string
+	shell    *ipShell
+	children []*child
+	speaker  *speaker
+	counter  *counter
+}
+
+// newRig makes the namespace and the link. The daemon does not run yet.
+func newRig(ctx context.Context, c competitor, parent string) (*rig, error) {
+	dir, err := os.MkdirTemp(parent, c.id+"-")
+	if err != nil {
+		return nil, err
+	}
+	r := &rig{competitor: c, dir: dir, ns: lab.Namespace("receiver-" + filepath.Base(dir))}
+	ctx, cancel := context.WithTimeout(ctx, rigLimit)
+	defer cancel()
+	if err := r.build(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", c.name, err), r.close()) //nolint:contextcheck // its context may have ended
+	}
+	return r, nil
+}
+
+func (r *rig) build(ctx context.Context) error {
+	err := ip(ctx,
+		"netns add "+string(r.ns),
+		"link add "+senderLink+" type veth peer name eth0 netns "+string(r.ns),
+		fmt.Sprintf("address add %s/24 dev %s", senderAddr(), senderLink),
+		"link set "+senderLink+" up")
+	if err != nil {
+		return err
+	}
+	if r.shell, err = startIPShell(ctx, r.ns, filepath.Join(r.dir, "ip.out")); err != nil {
+		return err
+	}
+	err = r.shell.do("link set lo up", fmt.Sprintf("address add %s/24 dev eth0", receiverAddr()), "link set eth0 up")
+	if err != nil {
+		return err
+	}
+	return lab.WaitFor(ctx, "the link", r.linked)
+}
+
+// linked returns nil once the receiver's side of the link carries.
+func (r *rig) linked(ctx context.Context) error {
+	out, err := r.ns.IP(ctx, "-o", "link", "show", "dev", "eth0", "up")
+	if err == nil && out == "" {
+		err = errors.New("eth0 is down")
+	}
+	return err
+}
+
+// begin starts the daemon and opens the session with it.
+func (r *rig) begin(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, sessionLimit)
+	defer cancel()
+	var err error
+	if r.children, err = r.start(ctx, r); err != nil {
+		return fmt.Errorf("starting %s: %w", r.name, err)
+	}
+	if r.speaker, err = dialSpeaker(ctx, asn, senderAddr(), netip.AddrPortFrom(receiverAddr(), r.port)); err != nil {
+		return errors.Join(fmt.Errorf("%s: %w", r.name, err), r.alive())
+	}
+	r.counter, err = newCounter(r.shell.cmd.Process.Pid, r.trie)
+	return err
+}
+
+// alive returns nil as long as every process and the session are there.
+func (r *rig) alive() error {
+	var errs []error
+	for _, c := range r.children {
+		errs = append(errs, c.alive())
+	}
+	if r.speaker != nil {
+		errs = append(errs, r.speaker.alive())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("%s: %w", r.name, err)
+	}
+	return nil
+}
+
+// usage is what the competitor's processes have used together.
+func (r *rig) usage() (usage, error) {
+	var sum usage
+	for _, c := range r.children {
+		u, err := readUsage(c.pid())
+		if err != nil {
+			return sum, fmt.Errorf("%s: %w", r.name, err)
+		}
+		sum = sum.plus(u)
+	}
+	return sum, nil
+}
+
+// close ends everything and waits until the kernel has taken the link back.
+func (r *rig) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), rigLimit)
+	defer cancel()
+	if r.speaker != nil {
+		r.speaker.close()
+	}
+	for i := len(r.children) - 1; i >= 0; i-- {
+		if r.children[i] != nil {
+			r.children[i].stop()
+		}
+	}
+	if r.shell != nil {
+		r.shell.close()
+	}
+	if err := ip(ctx, "netns del "+string(r.ns)); err != nil {
+		return err
+	}
+	return lab.WaitFor(ctx, "the link to go", func(context.Context) error {
+		out, err := os.ReadFile("/proc/net/dev")
+		if err == nil && containsLink(string(out), senderLink) {
+			err = errors.New("it is there")
+		}
+		return err
+	})
+}

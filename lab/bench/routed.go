@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// routedText is a node whose own block only the kernel shows (no BIRD answers), with one remote node that may announce
+// all there is.
+const routedText = `cluster:
+  name: receiver
+  podCIDRs: [10.1.0.0/16]
+  asn: {{.ASN}}
+node:
+  address: {{.Receiver}}
+bird:
+  dial: 127.0.0.1:179
+remotes:
+  - name: sender
+    podCIDRs: [20.0.0.0/8]
+    asn: {{.ASN}}
+    nodes:
+      addresses: [{{.Sender}}]
+    limits: {prefixesPerNode: {{.Limit}}, prefixes: {{.Limit}}}
+kernel:
+  table: 1790
+admin:
+  socket: {{.Dir}}/routed.sock
+`
+
+func startRouted(ctx context.Context, r *rig, binary string) ([]*child, error) {
+	path, err := writeConfig(r, "routed.yaml", routedText)
+	if err != nil {
+		return nil, err
+	}
+	// What Calico's BIRD leaves of a node's own block: routed peers with others once it knows its own blocks.
+	if _, err := r.ns.IP(ctx, "route", "add", "blackhole", "10.1.0.0/26", "proto", "bird"); err != nil {
+		return nil, err
+	}
+	cmd := r.ns.Command(context.WithoutCancel(ctx), binary, "run", "--config", path)
+	c, err := startChild(cmd, nil, filepath.Join(r.dir, "routed.out"))
+	return []*child{c}, err
+}
+
+func routedVersion(ctx context.Context, o options) (string, error) {
+	out, err := run(exec.CommandContext(ctx, o.routed, "version"))
+	first, _, _ := strings.Cut(out, "\n")
+	return strings.TrimPrefix(first, "routed "), err
+}
