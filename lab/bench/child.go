@@ -12,7 +12,7 @@ import (
 )
 
 // stopLimit is how long a program may take to end in order.
-const stopLimit = 20 * time.Second
+const stopLimit = 10 * time.Second
 
 // child is a program that runs beside us. Whoever started it stops it; the sandbox's end stops all.
 type child struct {
@@ -53,16 +53,18 @@ func (c *child) alive() error {
 	return errors.Join(fmt.Errorf("%s ended, %s: %s", strings.Join(c.cmd.Args, " "), c.cmd.ProcessState, tail(string(said), 600)), err)
 }
 
-// stop ends the program by SIGTERM, and by SIGKILL when that does not help.
-func (c *child) stop() {
+// stop ends the program by SIGTERM, and by SIGKILL when that does not help, which is an error.
+func (c *child) stop() error {
 	_ = c.cmd.Process.Signal(syscall.SIGTERM) // fails when it has ended, which is as good
 	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
 	defer cancel()
 	select {
 	case <-c.done:
+		return nil
 	case <-ctx.Done():
 		_ = c.cmd.Process.Kill()
 		<-c.done
+		return fmt.Errorf("%s did not end within %s of SIGTERM", strings.Join(c.cmd.Args, " "), stopLimit)
 	}
 }
 

@@ -118,19 +118,25 @@ func (r *rig) usage() (usage, error) {
 
 // close ends everything and waits until the kernel has taken the link back.
 func (r *rig) close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), rigLimit)
-	defer cancel()
+	var errs []error
 	if r.speaker != nil {
 		r.speaker.close()
 	}
 	for i := len(r.children) - 1; i >= 0; i-- {
 		if r.children[i] != nil {
-			r.children[i].stop()
+			errs = append(errs, r.children[i].stop())
 		}
 	}
 	if r.shell != nil {
 		r.shell.close()
 	}
+	return errors.Join(append(errs, r.unbuild())...)
+}
+
+// unbuild removes the namespace and waits until the link went with it.
+func (r *rig) unbuild() error {
+	ctx, cancel := context.WithTimeout(context.Background(), rigLimit)
+	defer cancel()
 	if err := ip(ctx, "netns del "+string(r.ns)); err != nil {
 		return err
 	}
