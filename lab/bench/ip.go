@@ -13,13 +13,3 @@ func ip(ctx context.Context, lines ...string) error {
 	_, err := run(cmd)
 	return err
 }
-
-// containsLink finds a link in the text of /proc/net/dev.
-func containsLink(dev, link string) bool {
-	for line := range strings.Lines(dev) {
-		if name, _, ok := strings.Cut(strings.TrimSpace(line), ":"); ok && name == link {
-			return true
-		}
-	}
-	return false
-}
