@@ -21,8 +21,8 @@ type Config struct {
 	NextHop4, NextHop6 netip.Addr
 
 	// MaxPrefixes bounds the prefixes of one peer and family: far beyond what the import policy admits, it only
-	// keeps a peer gone mad from filling the memory. Such a session is closed (Cease, RFC 4486 subcode 1) and
-	// tried again after limitPause. Zero: DefaultMaxPrefixes.
+	// keeps a peer gone mad from filling the memory. A session found with more is closed (Cease, RFC 4486 subcode 1)
+	// and tried again after limitPause; at twice as many it is found for sure. Zero: DefaultMaxPrefixes.
 	MaxPrefixes uint32
 
 	Log *slog.Logger // nil: no log

@@ -174,12 +174,11 @@ func keepalive(r peering.Role, hold time.Duration) time.Duration {
 	return hold / 3
 }
 
-// afiSafi negotiates one family, without add-path.
+// afiSafi negotiates one family, without add-path and without GoBGP's prefix limit (see weigh).
 func (e *engine) afiSafi(f peering.Families) *api.AfiSafi {
 	g := gobgpFamily(f)
 	fam := &api.Family{Afi: api.Family_Afi(g.Afi()), Safi: api.Family_Safi(g.Safi())}
 	return &api.AfiSafi{
-		Config:       &api.AfiSafiConfig{Family: fam, Enabled: true},
-		PrefixLimits: &api.PrefixLimit{Family: fam, MaxPrefixes: e.cfg.maxPrefixes(), ShutdownThresholdPct: 80},
+		Config: &api.AfiSafiConfig{Family: fam, Enabled: true},
 	}
 }

@@ -14,6 +14,8 @@ import (
 // sessions is what GoBGP's events and log tell of each session. It is written by GoBGP's goroutines and the owner of
 // the engine, and read by Status; nobody calls GoBGP while holding mu.
 type sessions struct {
+	most uint64 // prefixes that a session may hold
+
 	mu sync.Mutex
 	m  map[netip.Addr]*session
 }
@@ -30,6 +32,7 @@ type session struct {
 	negotiated peering.Families
 	holdTime   time.Duration // 0: not asked yet
 	updates    uint64
+	unweighed  uint64 // paths received since the session came up or was last weighed
 
 	last     cause     // the latest from GoBGP's log
 	fatal    cause     // the latest of those that end a session
@@ -47,7 +50,9 @@ type cause struct {
 	fatal bool // it ends an established session
 }
 
-func newSessions() *sessions { return &sessions{m: map[netip.Addr]*session{}} }
+func newSessions(most uint32) *sessions {
+	return &sessions{most: uint64(most), m: map[netip.Addr]*session{}}
+}
 
 // configure adds a peer or updates what is said of it.
 func (t *sessions) configure(p peering.Peer) {
@@ -79,22 +84,46 @@ func (t *sessions) opened(addr netip.Addr, dialing bool) {
 	}
 }
 
+func (t *sessions) isDialing(addr netip.Addr) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.m[addr]
+	return s != nil && s.dialing
+}
+
 func (t *sessions) forget(addr netip.Addr) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.m, addr)
 }
 
-// received counts an UPDATE and tells what the session has negotiated.
-func (t *sessions) received(addr netip.Addr) (negotiated peering.Families, up bool) {
+// received counts an UPDATE and its paths, and tells what the session has negotiated. attention tells that the session
+// has to be weighed.
+func (t *sessions) received(addr netip.Addr, paths int) (negotiated peering.Families, up, attention bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.m[addr]
 	if s == nil || !s.up {
-		return 0, false
+		return 0, false, false
 	}
 	s.updates++
-	return s.negotiated, true
+	light := s.unweighed <= t.most
+	s.unweighed += uint64(paths)
+	return s.negotiated, true, light && s.unweighed > t.most
+}
+
+// heavy lists the sessions that may hold more than they may, and takes them as weighed.
+func (t *sessions) heavy() []netip.Addr {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var out []netip.Addr
+	for addr, s := range t.m {
+		if s.up && s.unweighed > t.most {
+			s.unweighed = 0
+			out = append(out, addr)
+		}
+	}
+	return out
 }
 
 // note keeps what GoBGP's log says went wrong.
@@ -126,7 +155,7 @@ func (t *sessions) changed(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time
 	}
 	switch {
 	case st.SessionState == bgp.BGP_FSM_ESTABLISHED && !s.up:
-		s.up, s.upAt, s.holdTime, s.reviveAt = true, at, 0, time.Time{}
+		s.up, s.upAt, s.holdTime, s.reviveAt, s.unweighed = true, at, 0, time.Time{}, 0
 		s.negotiated = negotiatedFamilies(s.peer.Families, st.RemoteCap)
 		u.Session, u.Families = peering.SessionUp, s.negotiated
 		return u, true

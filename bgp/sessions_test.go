@@ -27,7 +27,7 @@ func TestRemedies(t *testing.T) {
 	now := time.Now()
 	up := func(t *testing.T) *sessions {
 		t.Helper()
-		ss := newSessions()
+		ss := newSessions(DefaultMaxPrefixes)
 		ss.configure(peering.Peer{Addr: addr("192.0.2.2"), Role: peering.RoleRemote, DialPort: 1790, Families: both})
 		if u, _ := ss.changed(event(bgp.BGP_FSM_ESTABLISHED, "x"), now); u.Session != peering.SessionUp || u.Families != peering.IPv6 {
 			t.Fatalf("update %+v", u)
@@ -93,7 +93,7 @@ func TestRemedies(t *testing.T) {
 func TestLogIsBoundedAndTame(t *testing.T) {
 	var out bytes.Buffer
 	h := slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelInfo})
-	ss := newSessions()
+	ss := newSessions(DefaultMaxPrefixes)
 	peer := addr("192.0.2.2")
 	ss.configure(peering.Peer{Addr: peer})
 	log := slog.New(newLogHandler(h, ss)).With(slog.String("Topic", "Peer"), slog.String("Key", peer.String()))

@@ -101,6 +101,9 @@ func (e *engine) attend(ctx context.Context, now time.Time) {
 	for _, addr := range e.sessions.withoutHoldTime() {
 		e.askHoldTime(ctx, addr)
 	}
+	for _, addr := range e.sessions.heavy() {
+		e.weigh(ctx, addr)
+	}
 	for addr, r := range e.sessions.ailing(now) {
 		p, ok := e.peers[addr]
 		if !ok || e.isEstablished(ctx, addr) {
@@ -130,6 +133,26 @@ func (e *engine) isEstablished(ctx context.Context, addr netip.Addr) bool {
 		up = p.GetState().GetSessionState() == api.PeerState_SESSION_STATE_ESTABLISHED
 	})
 	return err == nil && up
+}
+
+// weigh has GoBGP compare what a peer holds with the limit, once: it closes the session when that is more. GoBGP would do
+// so at every UPDATE, and counts by walking all the peer has announced, so that a table of n prefixes would cost n². We
+// count what arrives instead, which is never less than what is held; so a peer can hold up to twice the limit before it
+// is found out.
+func (e *engine) weigh(ctx context.Context, addr netip.Addr) {
+	p, ok := e.peers[addr]
+	if !ok {
+		return
+	}
+	n := e.neighbor(p, e.sessions.isDialing(addr))
+	for _, limit := range []uint32{e.cfg.maxPrefixes(), 0} { // 0: no limit; it must not stay
+		for _, f := range n.GetAfiSafis() {
+			f.PrefixLimits = &api.PrefixLimit{Family: f.GetConfig().GetFamily(), MaxPrefixes: limit}
+		}
+		if _, err := e.srv.UpdatePeer(ctx, &api.UpdatePeerRequest{Peer: n}); err != nil {
+			e.log.Warn("prefix limit not checked", "event", "prefix-limit-unchecked", "peer", addr, "error", err)
+		}
+	}
 }
 
 // askHoldTime learns the hold time that was negotiated, which GoBGP's events do not carry.

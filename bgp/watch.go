@@ -36,11 +36,16 @@ func (w *watcher) peer(ctx context.Context, ev *apiutil.WatchEventMessage_PeerEv
 	if u.Session != peering.SessionSame {
 		w.send(ctx, u)
 	}
-	if attention {
-		select {
-		case w.wake <- struct{}{}:
-		default: // already awake
-		}
+	w.wakeIf(attention)
+}
+
+func (w *watcher) wakeIf(attention bool) {
+	if !attention {
+		return
+	}
+	select {
+	case w.wake <- struct{}{}:
+	default: // already awake
 	}
 }
 
@@ -50,10 +55,11 @@ func (w *watcher) paths(ctx context.Context, paths []*apiutil.Path, at time.Time
 		return
 	}
 	addr := paths[0].PeerAddress
-	negotiated, up := w.sessions.received(addr)
+	negotiated, up, attention := w.sessions.received(addr, len(paths))
 	if !up {
 		return
 	}
+	w.wakeIf(attention)
 	announce, withdraw := convert(paths, negotiated)
 	if len(announce)+len(withdraw) == 0 {
 		return
@@ -65,7 +71,7 @@ func (w *watcher) endOfRIB(ctx context.Context, p *apiutil.Path, at time.Time) {
 	if p == nil {
 		return
 	}
-	negotiated, up := w.sessions.received(p.PeerAddress)
+	negotiated, up, _ := w.sessions.received(p.PeerAddress, 0)
 	if f := familyOf(p.Family); up && f != 0 && negotiated.Has(f) {
 		w.send(ctx, peering.Update{Peer: p.PeerAddress, At: arrival(at), EndOfRIB: f})
 	}
