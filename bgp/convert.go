@@ -25,6 +25,9 @@ func convert(paths []*apiutil.Path, negotiated peering.Families) ([]peering.Anno
 			withdraw = append(withdraw, prefix)
 			continue
 		}
+		if announce == nil {
+			announce = make([]peering.Announcement, 0, len(paths)) // an UPDATE mostly announces or withdraws, not both
+		}
 		a := peering.Announcement{Prefix: prefix}
 		for _, attr := range p.Attrs {
 			switch v := attr.(type) {

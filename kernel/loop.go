@@ -30,9 +30,9 @@ type loop struct {
 
 	repairs, changes, removals queue
 
-	incoming    []Change // taken from the inbox, not yet taken up
-	after       inbox    // what came with them, and counts when they are done
-	deletes     bool     // AllowDelete
+	incoming    [][]Change // taken from the inbox, not yet taken up
+	after       inbox      // what came with them, and counts when they are done
+	deletes     bool       // AllowDelete
 	rulesWanted []netip.Prefix
 	rulesSet    bool // SetLookups was called
 	ruleFails   int
@@ -250,15 +250,10 @@ func past(t, now time.Time) bool { return !t.IsZero() && !t.After(now) }
 // takeUp moves some of what was set into the entries and says whether there is more.
 func (l *loop) takeUp(ctx context.Context) bool {
 	if len(l.incoming) == 0 {
-		in := l.r.take()
-		l.incoming, in.changes, in.index = in.changes, nil, nil
-		l.after = in
+		l.after = l.r.take()
+		l.incoming = l.after.lists
 	}
-	n := min(len(l.incoming), workBatch)
-	for _, c := range l.incoming[:n] {
-		l.takeChange(c)
-	}
-	if l.incoming = l.incoming[n:]; len(l.incoming) > 0 {
+	if l.takeChanges(workBatch); len(l.incoming) > 0 {
 		return true
 	}
 	after := l.after
@@ -275,6 +270,21 @@ func (l *loop) takeUp(ctx context.Context) bool {
 		l.reconcileRules(ctx, causeChange)
 	}
 	return false
+}
+
+// takeChanges takes up to n changes up.
+func (l *loop) takeChanges(n int) {
+	for n > 0 && len(l.incoming) > 0 {
+		list := l.incoming[0]
+		some := min(n, len(list))
+		for _, c := range list[:some] {
+			l.takeChange(c)
+		}
+		n -= some
+		if l.incoming[0] = list[some:]; some == len(list) {
+			l.incoming[0], l.incoming = nil, l.incoming[1:]
+		}
+	}
 }
 
 func (l *loop) takeChange(c Change) {

@@ -47,16 +47,6 @@ type Reconciler struct {
 	done          chan struct{} // Run has returned
 }
 
-// inbox is what the loop has not been told yet. It holds at most one change a prefix, so it is no larger than the
-// table that is wanted.
-type inbox struct {
-	changes     []Change
-	index       map[netip.Prefix]int // into changes
-	lookups     []netip.Prefix
-	newLookups  bool
-	allowDelete bool
-}
-
 // NewReconciler makes a Reconciler that works on a kernel. Nothing happens before Run.
 func NewReconciler(cfg Config, fib FIB) *Reconciler {
 	cfg.ResyncInterval = cmp.Or(cfg.ResyncInterval, time.Minute)
@@ -117,23 +107,14 @@ func (r *Reconciler) AdoptedRoutes() []Route {
 	}
 }
 
-// Set takes changes to what is wanted. Of several for one prefix that the loop has not taken up, the last counts.
+// Set takes changes to what is wanted. Of several for one prefix the last counts. The slice is the Reconciler's from
+// then on.
 func (r *Reconciler) Set(changes []Change) {
-	r.post(func(in *inbox) {
-		if in.index == nil {
-			in.index = make(map[netip.Prefix]int, len(changes))
-		}
-		for _, c := range changes {
-			c.Route.Prefix = normal(c.Route.Prefix)
-			c.Route.NextHop = c.Route.NextHop.Unmap()
-			if i, waiting := in.index[c.Route.Prefix]; waiting {
-				in.changes[i] = c
-				continue
-			}
-			in.index[c.Route.Prefix] = len(in.changes)
-			in.changes = append(in.changes, c)
-		}
-	})
+	for i := range changes {
+		route := &changes[i].Route
+		route.Prefix, route.NextHop = normal(route.Prefix), route.NextHop.Unmap()
+	}
+	r.post(func(in *inbox) { in.add(changes) })
 }
 
 // SetLookups takes all prefixes whose lookups are to go to the table: a rule each.

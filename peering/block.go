@@ -1,6 +1,7 @@
 package peering
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -26,82 +27,144 @@ func newCluster(c Cluster) *cluster {
 	}}
 }
 
-// block is one remote prefix: who announces it, and what the last step decided.
-type block struct {
-	prefix netip.Prefix
-	cands  []*peer // the peers whose RIB holds the prefix; all fresh or all stale once settled
-	dirty  bool    // waiting to be settled
+// rib is a table of prefixes and who announces each. The Mesh has two: of the remote blocks, and of its own node's.
+type rib map[netip.Prefix]*block
 
-	owner    *peer
-	home     *cluster // the owner's cluster, as counted
-	nextHop  netip.Addr
-	stale    time.Time
-	since    time.Time
+// block is one prefix and the paths to it. There is one for every route, so it is kept small: the path in use, the
+// first by [path.compare] once settled, lies in the block itself, and hardly any block has another.
+type block struct {
+	prefix   netip.Prefix
+	best     path   // of no peer: nobody announces the prefix
+	rivals   []path // all fresh or all stale, as best is, once settled
+	since    instant
+	conflict bool // once settled: the paths have different next hops
+	touched  bool // waiting to be settled
+}
+
+// path is what one peer announced for one prefix and the policy accepted.
+type path struct {
+	peer    *peer
+	nextHop netip.Addr
+	stale   instant // when the session that carried it was lost; never: fresh
+}
+
+func (p path) fresh() bool { return p.stale == never }
+
+// compare orders paths: the better first. Fresh beats stale, then the lower next hop, then the lower peer address.
+func (p path) compare(q path) int {
+	switch {
+	case p.fresh() != q.fresh() && p.fresh():
+		return -1
+	case p.fresh() != q.fresh():
+		return 1
+	}
+	return cmp.Or(p.nextHop.Compare(q.nextHop), p.peer.Addr.Compare(q.peer.Addr))
+}
+
+// of finds the path of a peer; nil: it has none. The pointer is valid until the block changes.
+func (b *block) of(p *peer) *path {
+	if b.best.peer == p {
+		return &b.best
+	}
+	for i := range b.rivals {
+		if b.rivals[i].peer == p {
+			return &b.rivals[i]
+		}
+	}
+	return nil
+}
+
+// add puts the path of a peer that has none yet.
+func (b *block) add(pa path) {
+	if b.best.peer == nil {
+		b.best = pa
+		return
+	}
+	b.rivals = append(b.rivals, pa)
+}
+
+// remove takes the path of a peer that has one.
+func (b *block) remove(p *peer) {
+	i := slices.IndexFunc(b.rivals, func(r path) bool { return r.peer == p })
+	if b.best.peer == p {
+		b.best = path{}
+		if i = len(b.rivals) - 1; i >= 0 {
+			b.best = b.rivals[i]
+		}
+	}
+	if i >= 0 {
+		b.rivals = slices.Delete(b.rivals, i, i+1)
+	}
+	if len(b.rivals) == 0 {
+		b.rivals = nil
+	}
+}
+
+// announced says whether anybody announces the prefix.
+func (b *block) announced() bool { return b.best.peer != nil }
+
+// touch is a remote block that the step under way changed, and what was wanted of it before.
+type touch struct {
+	block    *block
+	best     path
 	conflict bool
 }
 
-// touch marks a remote prefix for settling at the end of the step.
-func (m *Mesh) touch(prefix netip.Prefix) *block {
-	b := m.blocks[prefix]
-	if b == nil {
-		b = &block{prefix: prefix}
-		m.blocks[prefix] = b
+// touch marks a remote block for settling at the end of the step. It is called before the block changes.
+func (m *Mesh) touch(b *block) {
+	if b.touched {
+		return
 	}
-	if !b.dirty {
-		b.dirty = true
-		m.dirty = append(m.dirty, b)
-	}
-	return b
-}
-
-// claim notes that p's RIB holds the prefix; disclaim that it no longer does.
-func (m *Mesh) claim(p *peer, prefix netip.Prefix) {
-	b := m.touch(prefix)
-	if !slices.Contains(b.cands, p) {
-		b.cands = append(b.cands, p)
-	}
-}
-
-func (m *Mesh) disclaim(p *peer, prefix netip.Prefix) {
-	b := m.touch(prefix)
-	if i := slices.Index(b.cands, p); i >= 0 {
-		b.cands = slices.Delete(b.cands, i, i+1)
-	}
+	b.touched = true
+	m.touched = append(m.touched, touch{block: b, best: b.best, conflict: b.conflict})
+	b.tally(-1)
 }
 
 // settle chooses the owner of every touched block and tells what is wanted differently now.
 func (m *Mesh) settle(now time.Time) {
-	for _, b := range m.dirty {
-		b.dirty = false
-		m.settleBlock(now, b)
+	if len(m.touched) == 0 {
+		return
 	}
-	m.dirty = m.dirty[:0]
+	m.ch.Routes = make([]RouteChange, 0, len(m.touched))
+	for _, t := range m.touched {
+		t.block.touched = false
+		m.settleBlock(now, t)
+	}
+	clear(m.touched)
+	m.touched = m.touched[:0]
+	if cap(m.touched) > touchedKept {
+		m.touched = nil // a burst's memory is not kept
+	}
 }
 
-func (m *Mesh) settleBlock(now time.Time, b *block) {
-	b.dropOutdated()
-	b.uncount()
-	oldHop, oldHome, had := b.nextHop, b.home, b.owner != nil
-	wasConflict := b.conflict
-	b.choose(now)
-	b.count()
-	if b.conflict && !wasConflict {
+const touchedKept = 4096
+
+func (m *Mesh) settleBlock(now time.Time, t touch) {
+	b, before := t.block, t.best
+	b.choose()
+	if b.best.peer != before.peer {
+		b.since = m.instant(now)
+	}
+	b.tally(1)
+	if b.conflict && !t.conflict {
 		m.tellConflict(now, b)
 	}
 	switch {
-	case b.owner == nil:
-		if had {
-			m.ch.Routes = append(m.ch.Routes, RouteChange{Prefix: b.prefix, Cluster: oldHome.Name})
+	case !b.announced():
+		if before.peer != nil {
+			m.ch.Routes = append(m.ch.Routes, RouteChange{Prefix: b.prefix, Cluster: before.peer.cluster.Name})
 		}
 		delete(m.blocks, b.prefix)
-	case !had || b.nextHop != oldHop || b.home.Name != oldHome.Name:
-		m.ch.Routes = append(m.ch.Routes, RouteChange{Prefix: b.prefix, NextHop: b.nextHop, Cluster: b.home.Name})
+	case before.peer == nil || b.best.nextHop != before.nextHop || b.best.peer.cluster != before.peer.cluster:
+		m.ch.Routes = append(m.ch.Routes, RouteChange{
+			Prefix: b.prefix, NextHop: b.best.nextHop, Cluster: b.best.peer.cluster.Name,
+		})
 	}
 }
 
 // tellConflict makes one event a cluster in a while; the metric and the status count them all.
 func (m *Mesh) tellConflict(now time.Time, b *block) {
-	c := b.home
+	c := b.best.peer.cluster
 	if !c.told.IsZero() && now.Sub(c.told) < conflictEvery {
 		return
 	}
@@ -109,61 +172,46 @@ func (m *Mesh) tellConflict(now time.Time, b *block) {
 	m.event(Event{
 		Kind: EventBlockConflict, Cluster: c.Name, Prefix: b.prefix, Count: c.conflicts, Warn: true,
 		Detail: fmt.Sprintf("announced by %d nodes, routed to %s; %d blocks of the cluster are in conflict",
-			len(b.cands), b.nextHop, c.conflicts),
+			1+len(b.rivals), b.best.nextHop, c.conflicts),
 	})
 }
 
-// dropOutdated removes stale paths once anybody announces the block afresh: the block has moved, or is still there.
-func (b *block) dropOutdated() {
-	if !slices.ContainsFunc(b.cands, func(p *peer) bool { return p.rib[b.prefix].fresh() }) {
+// choose puts the best path in its place. Stale paths go once anybody announces the block afresh: the block has moved,
+// or is still there.
+func (b *block) choose() {
+	b.conflict = false
+	if len(b.rivals) == 0 {
 		return
 	}
-	b.cands = slices.DeleteFunc(b.cands, func(p *peer) bool {
-		return !p.rib[b.prefix].fresh() && p.drop(b.prefix)
-	})
-}
-
-// choose picks the owner: the lower next hop, then the lower peer address.
-func (b *block) choose(now time.Time) {
-	var best *peer
-	for _, p := range b.cands {
-		if best == nil || b.less(p, best) {
-			best = p
+	for i := range b.rivals {
+		if b.rivals[i].compare(b.best) < 0 {
+			b.best, b.rivals[i] = b.rivals[i], b.best
 		}
 	}
-	if best != b.owner {
-		b.since = now
+	if b.best.fresh() {
+		b.rivals = slices.DeleteFunc(b.rivals, func(r path) bool {
+			if !r.fresh() {
+				r.peer.forget(b, r)
+			}
+			return !r.fresh()
+		})
 	}
-	b.owner, b.home, b.nextHop, b.stale, b.conflict = best, nil, netip.Addr{}, time.Time{}, false
-	if best == nil {
-		return
-	}
-	pa := best.rib[b.prefix]
-	b.home, b.nextHop, b.stale = best.cluster, pa.nextHop, pa.stale
-	b.conflict = slices.ContainsFunc(b.cands, func(p *peer) bool { return p.rib[b.prefix].nextHop != b.nextHop })
+	b.conflict = slices.ContainsFunc(b.rivals, func(r path) bool { return r.nextHop != b.best.nextHop })
 }
 
-func (b *block) less(p, q *peer) bool {
-	if c := p.rib[b.prefix].nextHop.Compare(q.rib[b.prefix].nextHop); c != 0 {
-		return c < 0
-	}
-	return p.Addr.Less(q.Addr)
-}
-
-func (b *block) count()   { b.tally(1) }
-func (b *block) uncount() { b.tally(-1) }
-
+// tally counts the block in its cluster's totals, or with -1 takes it out of them.
 func (b *block) tally(n int) {
-	if b.owner == nil {
+	if !b.announced() {
 		return
 	}
-	c := b.home.blocks[FamilyOf(b.prefix.Addr())]
-	if b.stale.IsZero() {
+	home := b.best.peer.cluster
+	c := home.blocks[FamilyOf(b.prefix.Addr())]
+	if b.best.fresh() {
 		c.Fresh += n
 	} else {
 		c.Stale += n
 	}
 	if b.conflict {
-		b.home.conflicts += n
+		home.conflicts += n
 	}
 }

@@ -28,7 +28,8 @@ type Mesh struct {
 	started  time.Time
 	peers    map[netip.Addr]*peer
 	clusters map[string]*cluster
-	blocks   map[netip.Prefix]*block
+	blocks   rib // of remote peers
+	local    rib // of BIRD
 
 	evidence map[netip.Prefix]bool
 	own      []OwnBlock
@@ -38,8 +39,8 @@ type Mesh struct {
 	byDeadline bool
 	nextExpiry time.Time // no stale path expires before; zero: none will
 
-	ch       Changes  // of the step under way
-	dirty    []*block // touched in the step under way
+	ch       Changes // of the step under way
+	touched  []touch // in the step under way
 	ownDirty bool
 }
 
@@ -49,9 +50,26 @@ func NewMesh(cfg Config, now time.Time) *Mesh {
 		cfg: cfg, started: now,
 		peers:    map[netip.Addr]*peer{},
 		clusters: map[string]*cluster{},
-		blocks:   map[netip.Prefix]*block{},
+		blocks:   rib{},
+		local:    rib{},
 		evidence: map[netip.Prefix]bool{},
 	}
+}
+
+// instant is a time as the nanoseconds since a Mesh was made, counted from 1: a third of a time.Time, and a Mesh keeps
+// two for every block.
+type instant int64
+
+const never instant = 0
+
+func (m *Mesh) instant(t time.Time) instant { return max(instant(t.Sub(m.started)), 0) + 1 }
+
+// time is the opposite of instant; never is the zero time.
+func (m *Mesh) time(i instant) time.Time {
+	if i == never {
+		return time.Time{}
+	}
+	return m.started.Add(time.Duration(i - 1))
 }
 
 // Apply takes what one peer did. An update of somebody who is no peer (any more) changes nothing.
@@ -89,13 +107,13 @@ func (m *Mesh) Adopt(now time.Time, routes []RouteChange) Changes {
 		if p == nil || p.Role != RoleRemote {
 			continue
 		}
-		if _, had := p.rib[r.Prefix]; had {
+		if m.path(p, r.Prefix) != nil {
 			continue
 		}
 		if !m.judgeRemote(p, Announcement{Prefix: r.Prefix, NextHop: r.NextHop}).accepts() || !p.judgeLimits().accepts() {
 			continue
 		}
-		m.set(p, r.Prefix, path{nextHop: r.NextHop, stale: now})
+		m.set(path{peer: p, nextHop: r.NextHop, stale: m.instant(now)}, r.Prefix)
 		m.expireBy(now.Add(m.cfg.Retention))
 	}
 	return m.finish(now)
@@ -164,10 +182,10 @@ func (m *Mesh) sessionDown(now time.Time, p *peer, reason string) {
 	p.up, p.since, p.reason = false, now, reason
 	p.flaps++
 	clear(p.refused)
-	for prefix, pa := range p.rib {
-		if pa.fresh() {
-			pa.stale = now
-			m.set(p, prefix, pa)
+	for b := range p.blocks {
+		if pa := *b.of(p); pa.fresh() {
+			pa.stale = m.instant(now)
+			m.set(pa, b.prefix)
 		}
 	}
 	if p.nstale > 0 {
@@ -181,9 +199,9 @@ func (m *Mesh) sessionDown(now time.Time, p *peer, reason string) {
 }
 
 func (m *Mesh) announce(now time.Time, p *peer, a Announcement) {
-	old, had := p.rib[a.Prefix]
+	old := m.path(p, a.Prefix)
 	v := m.judge(p, a)
-	if v.accepts() && !had {
+	if v.accepts() && old == nil {
 		v = p.judgeLimits()
 	}
 	if !v.accepts() {
@@ -191,8 +209,8 @@ func (m *Mesh) announce(now time.Time, p *peer, a Announcement) {
 		return
 	}
 	delete(p.refused, a.Prefix)
-	if fresh := (path{nextHop: a.NextHop}); !had || old != fresh {
-		m.set(p, a.Prefix, fresh)
+	if fresh := (path{peer: p, nextHop: a.NextHop}); old == nil || *old != fresh {
+		m.set(fresh, a.Prefix)
 	}
 }
 
@@ -215,33 +233,73 @@ func (m *Mesh) endOfRIB(p *peer, f Families) {
 	if p.nstale == 0 {
 		return
 	}
-	for prefix, pa := range p.rib {
-		if !pa.fresh() && f.Has(FamilyOf(prefix.Addr())) {
-			m.unset(p, prefix)
+	for b := range p.blocks {
+		if !b.of(p).fresh() && f.Has(FamilyOf(b.prefix.Addr())) {
+			m.unset(p, b.prefix)
 		}
 	}
 }
 
-// set stores an accepted path and marks what depends on it.
-func (m *Mesh) set(p *peer, prefix netip.Prefix, pa path) {
-	p.put(prefix, pa)
+// rib is the table that a peer's paths are in.
+func (m *Mesh) rib(p *peer) rib {
 	if p.Role == RoleBIRD {
-		m.ownDirty = true
+		return m.local
+	}
+	return m.blocks
+}
+
+// path finds the accepted path of a peer for a prefix; nil: it has none. The pointer is valid until something changes.
+func (m *Mesh) path(p *peer, prefix netip.Prefix) *path {
+	if b := m.rib(p)[prefix]; b != nil {
+		return b.of(p)
+	}
+	return nil
+}
+
+// set stores an accepted path in the place of the one that its peer may have had, and marks what depends on it.
+func (m *Mesh) set(pa path, prefix netip.Prefix) {
+	table := m.rib(pa.peer)
+	b := table[prefix]
+	if b == nil {
+		b = &block{prefix: prefix}
+		table[prefix] = b
+	}
+	m.mark(pa.peer, b)
+	if old := b.of(pa.peer); old != nil {
+		pa.peer.tally(b, *old, -1)
+		pa.peer.tally(b, pa, 1)
+		*old = pa
 		return
 	}
-	m.claim(p, prefix)
+	pa.peer.hold(b, pa)
+	b.add(pa)
 }
 
 // unset forgets an accepted path, if there is one, and marks what depended on it.
 func (m *Mesh) unset(p *peer, prefix netip.Prefix) {
-	if !p.drop(prefix) {
+	b := m.rib(p)[prefix]
+	if b == nil {
 		return
 	}
+	old := b.of(p)
+	if old == nil {
+		return
+	}
+	m.mark(p, b)
+	p.forget(b, *old)
+	b.remove(p)
+	if p.Role == RoleBIRD && !b.announced() {
+		delete(m.local, prefix)
+	}
+}
+
+// mark has what depends on a block of a peer worked out anew at the end of the step.
+func (m *Mesh) mark(p *peer, b *block) {
 	if p.Role == RoleBIRD {
 		m.ownDirty = true
 		return
 	}
-	m.disclaim(p, prefix)
+	m.touch(b)
 }
 
 func (m *Mesh) expireBy(t time.Time) {
@@ -258,13 +316,14 @@ func (m *Mesh) expire(now time.Time) {
 			continue
 		}
 		gone := 0
-		for prefix, pa := range p.rib {
-			switch end := pa.stale.Add(m.cfg.Retention); {
-			case pa.fresh(), p.Role == RoleBIRD && m.evidence[prefix]:
+		for b := range p.blocks {
+			pa := b.of(p)
+			switch end := m.time(pa.stale).Add(m.cfg.Retention); {
+			case pa.fresh(), p.Role == RoleBIRD && m.evidence[b.prefix]:
 			case now.Before(end):
 				m.expireBy(end)
 			default:
-				m.unset(p, prefix)
+				m.unset(p, b.prefix)
 				gone++
 			}
 		}

@@ -131,16 +131,19 @@ func checkMesh(t *rapid.T, m *Mesh, table map[netip.Prefix]netip.Addr, listed []
 	paths := 0
 	for _, p := range m.peers {
 		n := 0
-		for _, pa := range p.rib {
-			if !pa.fresh() {
+		for b := range p.blocks {
+			if m.rib(p)[b.prefix] != b {
+				t.Fatalf("peer %s has a path in a block for %s that is in no table", p.Addr, b.prefix)
+			}
+			if !b.of(p).fresh() {
 				n++
 			}
 		}
-		if n != p.nstale || p.count[0] != len(p.rib) {
-			t.Fatalf("peer %s counts %d stale of %v, has %d of %d", p.Addr, p.nstale, p.count, n, len(p.rib))
+		if n != p.nstale || p.count[0] != len(p.blocks) {
+			t.Fatalf("peer %s counts %d stale of %v, has %d of %d", p.Addr, p.nstale, p.count, n, len(p.blocks))
 		}
 		if p.Role == RoleRemote {
-			paths += len(p.rib)
+			paths += len(p.blocks)
 		}
 	}
 	if paths != m.clusters["cluster-2"].paths {

@@ -35,12 +35,11 @@ func (m *Mesh) settleOwn(now time.Time) {
 		if p.up {
 			heard |= p.eor
 		}
-		for prefix, pa := range p.rib {
-			if pa.fresh() {
-				found[prefix] = OwnFromBIRD
-			} else {
-				found[prefix] = cmp.Or(found[prefix], OwnFromStale)
-			}
+	}
+	for prefix, b := range m.local {
+		found[prefix] = OwnFromStale
+		if b.best.fresh() || slices.ContainsFunc(b.rivals, path.fresh) {
+			found[prefix] = OwnFromBIRD
 		}
 	}
 	for prefix := range m.evidence {

@@ -12,15 +12,8 @@ const (
 	rejectionEvery = time.Minute // at most one event a peer and reason in this time
 )
 
-// path is what a peer announced for one prefix and the policy accepted.
-type path struct {
-	nextHop netip.Addr
-	stale   time.Time // when the session that carried it was lost; zero: fresh
-}
-
-func (p path) fresh() bool { return p.stale.IsZero() }
-
 // peer is one peer with its Adj-RIB-In (RFC 4271 section 3.2), split in what the policy accepted and what it refused.
+// What was accepted lies in the blocks, which are of the Mesh's RIB for the peer's role.
 type peer struct {
 	Peer
 	cluster *cluster // nil for the local BIRD
@@ -32,10 +25,10 @@ type peer struct {
 	negotiated Families
 	eor        Families
 
-	rib     map[netip.Prefix]path
+	blocks  map[*block]struct{}           // that have a path of this peer
 	refused map[netip.Prefix]Announcement // refused, in the peer's Adj-RIB-In all the same; at most refusedKept
-	count   [2]int                        // paths in rib, IPv4 and IPv6
-	nstale  int                           // paths in rib that are stale
+	count   [2]int                        // accepted paths, IPv4 and IPv6
+	nstale  int                           // accepted paths that are stale
 
 	rejected map[Reason]uint64
 	last     []Rejection
@@ -45,44 +38,29 @@ type peer struct {
 func newPeer(p Peer, c *cluster) *peer {
 	return &peer{
 		Peer: p, cluster: c,
-		rib:      map[netip.Prefix]path{},
+		blocks:   map[*block]struct{}{},
 		refused:  map[netip.Prefix]Announcement{},
 		rejected: map[Reason]uint64{},
 		told:     map[Reason]time.Time{},
 	}
 }
 
-// put stores an accepted path.
-func (p *peer) put(prefix netip.Prefix, pa path) {
-	old, had := p.rib[prefix]
-	if had && !old.fresh() {
-		p.nstale--
-	}
+// hold counts a path that the peer has in a block; forget uncounts one.
+func (p *peer) hold(b *block, pa path) {
+	p.blocks[b] = struct{}{}
+	p.tally(b, pa, 1)
+}
+
+func (p *peer) forget(b *block, pa path) {
+	delete(p.blocks, b)
+	p.tally(b, pa, -1)
+}
+
+func (p *peer) tally(b *block, pa path, n int) {
 	if !pa.fresh() {
-		p.nstale++
+		p.nstale += n
 	}
-	if !had {
-		p.tally(prefix, 1)
-	}
-	p.rib[prefix] = pa
-}
-
-// drop forgets an accepted path and reports whether there was one.
-func (p *peer) drop(prefix netip.Prefix) bool {
-	old, had := p.rib[prefix]
-	if !had {
-		return false
-	}
-	if !old.fresh() {
-		p.nstale--
-	}
-	p.tally(prefix, -1)
-	delete(p.rib, prefix)
-	return true
-}
-
-func (p *peer) tally(prefix netip.Prefix, n int) {
-	p.count[familyIndex(prefix)] += n
+	p.count[familyIndex(b.prefix)] += n
 	if p.cluster != nil {
 		p.cluster.paths += n
 	}

@@ -67,8 +67,8 @@ func (m *Mesh) setPeer(want Peer, c *cluster) {
 }
 
 func (m *Mesh) removePeer(p *peer) {
-	for prefix := range p.rib {
-		m.unset(p, prefix)
+	for b := range p.blocks {
+		m.unset(p, b.prefix)
 	}
 	delete(m.peers, p.Addr)
 	m.ownDirty = m.ownDirty || p.Role == RoleBIRD
@@ -76,8 +76,8 @@ func (m *Mesh) removePeer(p *peer) {
 
 // reconsider judges anew what a peer has announced: what is accepted now may have to go, what was refused may come.
 func (m *Mesh) reconsider(now time.Time, p *peer) {
-	for prefix, pa := range p.rib {
-		a := Announcement{Prefix: prefix, NextHop: pa.nextHop, ASPath: m.plainASPath(p)}
+	for b := range p.blocks {
+		a := Announcement{Prefix: b.prefix, NextHop: b.of(p).nextHop, ASPath: m.plainASPath(p)}
 		if v := m.judge(p, a); !v.accepts() {
 			m.refuse(now, p, a, v)
 		}
@@ -85,7 +85,7 @@ func (m *Mesh) reconsider(now time.Time, p *peer) {
 	for _, a := range p.refused {
 		if m.judge(p, a).accepts() && p.judgeLimits().accepts() {
 			delete(p.refused, a.Prefix)
-			m.set(p, a.Prefix, path{nextHop: a.NextHop})
+			m.set(path{peer: p, nextHop: a.NextHop}, a.Prefix)
 		}
 	}
 }

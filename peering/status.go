@@ -119,20 +119,19 @@ func (m *Mesh) Status() Status {
 func (m *Mesh) Routes() []RouteStatus {
 	out := make([]RouteStatus, 0, len(m.blocks))
 	for _, b := range m.blocks {
-		out = append(out, b.status())
+		out = append(out, m.blockStatus(b))
 	}
 	return out
 }
 
-func (b *block) status() RouteStatus {
+func (m *Mesh) blockStatus(b *block) RouteStatus {
 	s := RouteStatus{
-		Prefix: b.prefix, Cluster: b.home.Name, NextHop: b.nextHop, Peer: b.owner.Addr, Since: b.since, StaleSince: b.stale,
+		Prefix: b.prefix, Cluster: b.best.peer.cluster.Name, NextHop: b.best.nextHop, Peer: b.best.peer.Addr,
+		Since: m.time(b.since), StaleSince: m.time(b.best.stale),
 	}
-	if b.conflict {
-		for _, p := range b.cands {
-			if hop := p.rib[b.prefix].nextHop; hop != b.nextHop {
-				s.Rivals = append(s.Rivals, hop)
-			}
+	for _, r := range b.rivals {
+		if r.nextHop != b.best.nextHop {
+			s.Rivals = append(s.Rivals, r.nextHop)
 		}
 	}
 	return s
