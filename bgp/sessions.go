@@ -152,13 +152,14 @@ func (t *sessions) changed(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time
 	removed := st.SessionState == bgp.BGP_FSM_IDLE && st.DisconnectMessage == "" // GoBGP's DeletePeer: no reason
 	if s.state != st.SessionState {
 		s.state, s.since = st.SessionState, at
+		attention = true // it may be due for something now
 	}
 	switch {
 	case st.SessionState == bgp.BGP_FSM_ESTABLISHED && !s.up:
 		s.up, s.upAt, s.holdTime, s.reviveAt, s.unweighed = true, at, 0, time.Time{}, 0
 		s.negotiated = negotiatedFamilies(s.peer.Families, st.RemoteCap)
 		u.Session, u.Families = peering.SessionUp, s.negotiated
-		return u, true
+		return u, attention
 	case st.SessionState != bgp.BGP_FSM_ESTABLISHED && s.up:
 		s.down = cause{text: s.downReason(st, removed), at: at}
 		s.up, s.negotiated, s.holdTime = false, 0, 0
@@ -166,7 +167,6 @@ func (t *sessions) changed(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time
 		if !removed {
 			s.planRevival(st.AdminState, at)
 		}
-		attention = true
 	}
 	if removed {
 		s.leaving = ""

@@ -78,8 +78,8 @@ func (s *Speaker) Run(ctx context.Context, updates chan<- peering.Update) error 
 
 // serve is the loop of the one goroutine that owns the engine.
 func (s *Speaker) serve(ctx context.Context, e *engine) {
-	tick := time.NewTicker(superviseEvery)
-	defer tick.Stop()
+	due := time.NewTimer(0)
+	defer due.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -87,9 +87,13 @@ func (s *Speaker) serve(ctx context.Context, e *engine) {
 		case o := <-s.ops:
 			o.err <- o.do(ctx, e)
 		case <-s.wake:
-		case <-tick.C:
+		case <-due.C:
 		}
 		e.attend(ctx, time.Now())
+		due.Stop()
+		if next := s.sessions.nextDue(); !next.IsZero() {
+			due.Reset(time.Until(next))
+		}
 	}
 }
 

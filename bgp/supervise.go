@@ -21,11 +21,10 @@ import (
 // So that collisions stay rare although both ends dial, one of them begins (dialsFirst) and the other only listens,
 // until nothing has come of it for dialLate.
 const (
-	superviseEvery = time.Second      // how late the corrections below may come; a loss is acted on at once
-	reviveEvery    = 10 * time.Second // sooner after the last loss GoBGP's idle time applies, and damps oscillation
-	limitPause     = time.Minute      // a session with too many prefixes stays closed this long
-	stuckAfter     = 10 * time.Second // in OpenSent or OpenConfirm
-	dialLate       = 5 * time.Second
+	reviveEvery = 10 * time.Second // sooner after the last loss GoBGP's idle time applies, and damps oscillation
+	limitPause  = time.Minute      // a session with too many prefixes stays closed this long
+	stuckAfter  = 10 * time.Second // in OpenSent or OpenConfirm
+	dialLate    = 5 * time.Second
 )
 
 // dialsFirst tells which end of a session opens it: towards BIRD we do, between daemons the lower address.
@@ -52,26 +51,37 @@ const (
 	remedyDial // restart, and dial from now on
 )
 
-func (s *session) remedy(now time.Time) remedy {
-	waited := min(now.Sub(s.since), now.Sub(s.treated))
+// due is what a session needs if nothing happens to it, and when.
+func (s *session) due() (remedy, time.Time) {
+	left := s.since // to itself
+	if s.treated.After(left) {
+		left = s.treated
+	}
 	switch {
 	case s.gone || s.up:
-		return remedyNone
+		return remedyNone, time.Time{}
 	case !s.reviveAt.IsZero():
-		if now.Before(s.reviveAt) {
-			return remedyNone
-		}
-		return remedyRestart
+		return remedyRestart, s.reviveAt
 	case s.state == bgp.BGP_FSM_OPENSENT || s.state == bgp.BGP_FSM_OPENCONFIRM:
-		if waited < stuckAfter {
-			return remedyNone
-		}
-		return remedyRestart
-	case s.state == bgp.BGP_FSM_ACTIVE && !s.dialing && s.peer.DialPort != 0 && waited >= dialLate:
-		return remedyDial
+		return remedyRestart, left.Add(stuckAfter)
+	case s.state == bgp.BGP_FSM_ACTIVE && !s.dialing && s.peer.DialPort != 0:
+		return remedyDial, left.Add(dialLate)
 	default:
-		return remedyNone
+		return remedyNone, time.Time{}
 	}
+}
+
+// nextDue is when the first session needs something; the zero time: none does.
+func (t *sessions) nextDue() time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var next time.Time
+	for _, s := range t.m {
+		if r, at := s.due(); r != remedyNone && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+	}
+	return next
 }
 
 // ailing lists the sessions that need a remedy now, and takes it as given.
@@ -80,8 +90,8 @@ func (t *sessions) ailing(now time.Time) map[netip.Addr]remedy {
 	defer t.mu.Unlock()
 	var out map[netip.Addr]remedy
 	for addr, s := range t.m {
-		r := s.remedy(now)
-		if r == remedyNone {
+		r, at := s.due()
+		if r == remedyNone || at.After(now) {
 			continue
 		}
 		if out == nil {
