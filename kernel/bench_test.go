@@ -68,10 +68,21 @@ func BenchmarkDump(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		count := 0
-		err := n.fib.Routes(b.Context(), testTable, func(r []FIBRoute) { count += len(r) })
+		_, err := n.fib.Routes(b.Context(), testTable, func(r []FIBRoute) { count += len(r) })
 		if err != nil || count != benchRoutes {
 			b.Fatalf("%d routes, %v", count, err)
 		}
+	}
+}
+
+// BenchmarkDigest is what a full compare of a table that rests costs.
+func BenchmarkDigest(b *testing.B) {
+	n := newTestNet(b)
+	applyInSizes(b, n.fib, benchOps(n), 2000, OpAddRoute)
+	b.ReportAllocs()
+	for b.Loop() {
+		_, err := n.fib.Routes(b.Context(), testTable, nil)
+		n.must(err)
 	}
 }
 

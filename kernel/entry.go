@@ -123,7 +123,13 @@ func (l *loop) setHave(e *entry, have []FIBRoute) {
 		l.ride(r.Device, +1)
 	}
 	e.have = have
+	l.edited(e)
+}
+
+// edited notes that something was learned of a prefix, or done about it.
+func (l *loop) edited(e *entry) {
 	e.touched = l.dumpCount
+	l.edits++
 }
 
 // edit changes e.have by a function that may reuse its array.
@@ -135,7 +141,7 @@ func (l *loop) edit(e *entry, change func(have []FIBRoute) []FIBRoute) {
 	for _, r := range e.have {
 		l.ride(r.Device, +1)
 	}
-	e.touched = l.dumpCount
+	l.edited(e)
 }
 
 // nil2 lets go of the array of an empty slice.

@@ -2,6 +2,8 @@ package kernel
 
 import (
 	"context"
+	"fmt"
+	"hash/fnv"
 	"net/netip"
 	"slices"
 	"sync"
@@ -22,6 +24,7 @@ type fakeFIB struct {
 	fail    func(call string, op *Op) error    // asked before each call and operation; nil error: go on
 	dumping func()                             // called in a dump, when it has read the table and yielded nothing yet
 	ops     []Op                               // all that were applied with success
+	digests int                                // dumps that were asked for their digest only
 	lookups func(netip.Addr) (FIBRoute, error) // nil: as the table says
 }
 
@@ -88,22 +91,35 @@ func (f *fakeFIB) emit(events ...Event) {
 	}
 }
 
-func (f *fakeFIB) Routes(_ context.Context, _ uint32, yield func([]FIBRoute)) error {
+func (f *fakeFIB) Routes(_ context.Context, _ uint32, yield func([]FIBRoute)) (Digest, error) {
 	f.mu.Lock()
 	err := f.refuse("routes", nil)
 	routes, dumping := slices.Clone(f.routes), f.dumping
+	if yield == nil {
+		f.digests++
+	}
 	f.mu.Unlock() // yield may wait for other calls
 	if dumping != nil {
 		dumping()
 	}
 	if err != nil {
-		yield(routes[:len(routes)/2])
-		return err
+		if yield != nil {
+			yield(routes[:len(routes)/2])
+		}
+		return 0, err
 	}
-	for piece := range slices.Chunk(routes, 3) {
-		yield(piece)
+	if yield != nil {
+		for piece := range slices.Chunk(routes, 3) {
+			yield(piece)
+		}
 	}
-	return nil
+	return digestOf(routes), nil
+}
+
+func digestOf(routes []FIBRoute) Digest {
+	h := fnv.New64a()
+	fmt.Fprint(h, routes)
+	return Digest(h.Sum64())
 }
 
 func (f *fakeFIB) Rules(context.Context) ([]Rule, error) {
@@ -118,9 +134,20 @@ func (f *fakeFIB) Topology(context.Context) (Topology, error) {
 	return f.topology.Clone(), f.refuse("topology", nil)
 }
 
-func (f *fakeFIB) Lookup(a netip.Addr) (FIBRoute, error) {
+func (f *fakeFIB) Lookup(addrs []netip.Addr) []Answer {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	answers := make([]Answer, len(addrs))
+	for i, a := range addrs {
+		answers[i].Route, answers[i].Err = f.lookup(a)
+		if answers[i].Err == nil {
+			answers[i].Route.Prefix = netip.PrefixFrom(a, a.BitLen())
+		}
+	}
+	return answers
+}
+
+func (f *fakeFIB) lookup(a netip.Addr) (FIBRoute, error) {
 	if f.lookups != nil {
 		return f.lookups(a)
 	}

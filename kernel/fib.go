@@ -16,15 +16,28 @@ type FIB interface {
 	// or ctx ends; events that were lost on the way are signalled by an EventOverrun in their place.
 	Watch(ctx context.Context, table uint32) (<-chan []Event, error)
 	// Routes dumps the table in pieces; a piece is valid during the call only. A table that does not exist is
-	// empty. yield may wait for other methods to return. After an error (ErrInterrupted above all) what was yielded is true but not complete.
-	Routes(ctx context.Context, table uint32, yield func([]FIBRoute)) error
+	// empty. yield may wait for other methods to return; with a nil yield only the digest is taken, for much less
+	// time. After an error (ErrInterrupted above all) what was yielded is true but not complete.
+	Routes(ctx context.Context, table uint32, yield func([]FIBRoute)) (Digest, error)
 	Rules(ctx context.Context) ([]Rule, error)
 	Topology(ctx context.Context) (Topology, error)
 	// Apply does the operations in order, all of them whatever becomes of each, and returns one error an
 	// operation: nil, an *OpError, or ErrUnknownOutcome.
 	Apply(ops []Op) []error
-	// Lookup asks the kernel which route a packet from this host to addr takes.
-	Lookup(addr netip.Addr) (FIBRoute, error)
+	// Lookup asks the kernel which route a packet from this host to each address takes: one answer an address, in
+	// their order.
+	Lookup(addrs []netip.Addr) []Answer
+}
+
+// Digest is a hash of what a dump said, down to the last byte: two dumps of one table by one FIB with the same digest
+// said the same, but for a chance of 2^-64.
+type Digest uint64
+
+// Answer is what the kernel says to one lookup. Err tells that no packet gets there, or that there was no answer.
+type Answer struct {
+	Route FIBRoute // its Prefix is the address alone
+	Table uint32   // that the route is in
+	Err   error
 }
 
 // ErrInterrupted is a dump that the kernel says is inconsistent (NLM_F_DUMP_INTR): the table changed meanwhile.

@@ -20,11 +20,11 @@ const felixProtocol = 80
 // until ctx ends (nil) or the kernel cannot be listened to. It opens its sockets in the namespace of the thread
 // that calls it.
 func WatchLocalBlocks(ctx context.Context, inside []netip.Prefix, log *slog.Logger, out chan<- []netip.Prefix) error {
-	table, err := openDumper()
+	table, err := openTableReader()
 	if err != nil {
 		return err
 	}
-	defer table.close()
+	defer func() { _ = table.close() }()
 	w, err := openWatch(requestBuffer)
 	if err != nil {
 		return err
@@ -51,7 +51,7 @@ const noPort = 0x7fffffff
 
 type localBlocks struct {
 	inside []netip.Prefix
-	table  *dumper
+	table  *tableReader
 	watch  *watchConn
 	log    *slog.Logger
 	last   []netip.Prefix

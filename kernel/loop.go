@@ -37,8 +37,10 @@ type loop struct {
 	rulesSet    bool // SetLookups was called
 	ruleFails   int
 
-	dumpCount uint32 // of the dump that runs or ran last
-	dump      *dump  // that runs; nil: none does
+	edits     uint64    // of what the mirror says of the table
+	agreed    agreement // the last between a dump and the mirror
+	dumpCount uint32    // of the dump that runs or ran last
+	dump      *dump     // that runs; nil: none does
 	dumpFails int
 	lastDump  time.Time
 	unlike    map[*entry][]FIBRoute // where the running dump differs from the mirror: what it says
@@ -46,7 +48,9 @@ type loop struct {
 	doubtful  bool                  // it differs where something was learned or done meanwhile
 	doubts    int                   // dumps in a row that ended so
 
-	verifyNext int // where in all the rotation of lookups stands
+	verifyNext int       // where in all the rotation of lookups stands
+	verifyLeft int       // of the share of this interval
+	verifyDue  time.Time // the next interval
 
 	resyncAt, retryAt, rulesAt, rewatchAt, verifyAt time.Time // zero: not due
 
@@ -123,16 +127,16 @@ func (l *loop) adopt(ctx context.Context) error {
 		l.dumpCount++
 		clear(l.unlike)
 		l.merged, l.doubtful = nil, false
-		err := l.r.fib.Routes(ctx, l.r.own.table, l.merge)
+		digest, err := l.r.fib.Routes(ctx, l.r.own.table, l.merge)
 		if err == nil {
-			break
+			l.mergeEnd(time.Time{})
+			l.agreed = agreement{digest: digest, edits: l.edits}
+			return nil
 		}
 		if !errors.Is(err, ErrInterrupted) || try == startTries {
 			return err
 		}
 	}
-	l.mergeEnd(time.Time{})
-	return nil
 }
 
 // ownRoutes lists the routes of ours that lead somewhere.

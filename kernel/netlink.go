@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"sync"
 	"syscall"
 	"time"
@@ -24,21 +23,23 @@ const (
 
 // Netlink is the kernel of one network namespace: that of the thread that called NewNetlink.
 //
-// The github.com/vishvananda/netlink library does what it can do without loss: requests and dumps, the rules, the FIB
-// lookup, the decoding of links. Ours are the batched writes of routes, since the library waits for an answer to
-// each; the event subscription, since the library's cannot report an overrun nor leave out our own events; and the
-// decoding of routes, rules and addresses, since the library's leaves out attributes that it does not know, by which
-// we tell what is not ours, and cannot be used on events.
+// The github.com/vishvananda/netlink library does what it can do without loss: the rules, dumps of all but route tables,
+// the decoding of links. Ours are what happens in bulk, the batched writes and lookups of routes and the dumps of tables,
+// since the library waits for an answer to each or leaves garbage with each; the event subscription, since the library's
+// cannot report an overrun nor leave out our own events; and the decoding of routes, rules and addresses, since the
+// library's leaves out attributes that it does not know, by which we tell what is not ours, and cannot be used on events.
 type Netlink struct {
 	writer *nlConn         // changes of routes
-	handle *netlink.Handle // rule changes and lookups
+	handle *netlink.Handle // rule changes
 	query  *dumper         // short dumps
-	tables *dumper         // dumps of tables, which may take a while
+	tables *tableReader    // dumps of tables, which may take a while
+	asker  *nlConn         // lookups
 
 	mu     sync.Mutex
 	events *watchConn // opened with the others, taken by the first Watch
 
-	out encoder // of writer
+	out      encoder // of writer
+	question encoder // of asker
 }
 
 // NewNetlink opens the sockets. Close them when nothing uses the FIB any more.
@@ -58,7 +59,10 @@ func (n *Netlink) open() error {
 	if n.query, err = openDumper(); err != nil {
 		return err
 	}
-	if n.tables, err = openDumper(); err != nil {
+	if n.tables, err = openTableReader(); err != nil {
+		return err
+	}
+	if n.asker, err = openConn(); err != nil {
 		return err
 	}
 	if n.handle, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
@@ -74,13 +78,16 @@ func (n *Netlink) open() error {
 // Close closes the sockets.
 func (n *Netlink) Close() error {
 	var errs []error
-	if n.writer != nil {
-		errs = append(errs, n.writer.close())
-	}
-	for _, d := range []*dumper{n.query, n.tables} {
-		if d != nil {
-			d.close()
+	for _, c := range []*nlConn{n.writer, n.asker} {
+		if c != nil {
+			errs = append(errs, c.close())
 		}
+	}
+	if n.query != nil {
+		n.query.close()
+	}
+	if n.tables != nil {
+		errs = append(errs, n.tables.close())
 	}
 	if n.handle != nil {
 		n.handle.Close()
@@ -166,7 +173,7 @@ func (n *Netlink) splitBatch(ops []Op, errs []error, err error) {
 }
 
 // Routes dumps both families of the table.
-func (n *Netlink) Routes(ctx context.Context, table uint32, yield func([]FIBRoute)) error {
+func (n *Netlink) Routes(ctx context.Context, table uint32, yield func([]FIBRoute)) (Digest, error) {
 	piece := make([]FIBRoute, 0, 1024)
 	flush := func() {
 		if len(piece) > 0 {
@@ -174,19 +181,24 @@ func (n *Netlink) Routes(ctx context.Context, table uint32, yield func([]FIBRout
 			piece = piece[:0]
 		}
 	}
-	var errs []error
-	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		errs = append(errs, n.tables.routes(ctx, family, table, unix.RTN_UNSPEC, func(r tableRoute) {
+	var handle func(tableRoute)
+	if yield != nil {
+		handle = func(r tableRoute) {
 			if piece = append(piece, r.FIBRoute); len(piece) == cap(piece) {
 				flush()
 			}
-		}))
+		}
+	}
+	n.tables.hash.Reset()
+	var errs []error
+	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		errs = append(errs, n.tables.routes(ctx, family, table, unix.RTN_UNSPEC, handle))
 	}
 	flush()
 	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("dump table %d: %w", table, err)
+		return 0, fmt.Errorf("dump table %d: %w", table, err)
 	}
-	return nil
+	return Digest(n.tables.hash.Sum64()), nil
 }
 
 // Rules dumps the rules of both families.
@@ -210,27 +222,4 @@ func (n *Netlink) Topology(ctx context.Context) (Topology, error) {
 		return t, fmt.Errorf("dump the addresses: %w", err)
 	}
 	return t, nil
-}
-
-// Lookup asks for the route to an address (RTM_GETROUTE); its Prefix is the address itself. An address that the
-// kernel has no route to is an error that is unix.ENETUNREACH.
-func (n *Netlink) Lookup(addr netip.Addr) (FIBRoute, error) {
-	addr = addr.Unmap()
-	routes, err := n.handle.RouteGet(addr.AsSlice())
-	if err != nil {
-		return FIBRoute{}, fmt.Errorf("look up %s: %w", addr, err)
-	}
-	if len(routes) == 0 {
-		return FIBRoute{}, fmt.Errorf("look up %s: the kernel's answer is empty", addr)
-	}
-	r := routes[0]
-	return FIBRoute{
-		Prefix:   netip.PrefixFrom(addr, addr.BitLen()),
-		Gateway:  addrOf(r.Gw),
-		Device:   int32(r.LinkIndex),
-		Metric:   uint32(r.Priority),
-		Protocol: uint8(r.Protocol),
-		Type:     uint8(r.Type),
-		TOS:      uint8(r.Tos),
-	}, nil
 }

@@ -14,11 +14,10 @@ import (
 // an answer is there at once; only a dump is continued by each read.
 const answerTimeout = 10 // seconds
 
-// dumper asks for dumps on one socket. Requests, sequence numbers, the end of a dump and its errors are nl's; it
+// dumper asks for dumps of anything but route tables on one socket. Requests, sequence numbers, the end of a dump and its errors are nl's; it
 // hands the messages over one by one, and they are decoded by the functions that decode events.
 type dumper struct {
 	sockets map[int]*nl.SocketHandle
-	strict  bool // the kernel filters dumps (NETLINK_GET_STRICT_CHK, Linux 4.20)
 }
 
 func openDumper() (*dumper, error) {
@@ -32,8 +31,7 @@ func openDumper() (*dumper, error) {
 		s.Close()
 		return nil, fmt.Errorf("set a netlink socket's timeout: %w", err)
 	}
-	strict := unix.SetsockoptInt(s.GetFd(), unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1) == nil
-	return &dumper{sockets: map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: s}}, strict: strict}, nil
+	return &dumper{sockets: map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: s}}}, nil
 }
 
 func (d *dumper) close() {
@@ -72,31 +70,6 @@ func (d *dumper) dump(ctx context.Context, ask, answer uint16, handle func(b []b
 // isAbsent says whether a dump failed because the kernel has no such table or address family: it is empty.
 func isAbsent(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP)
-}
-
-// routes dumps one family of a table, one type of route or all (RTN_UNSPEC). Where the kernel cannot filter, or
-// filters by less than asked, it is done here.
-func (d *dumper) routes(ctx context.Context, family uint8, table uint32, typ uint8, handle func(tableRoute)) error {
-	header := nl.RtMsg{RtMsg: unix.RtMsg{Family: family}}
-	body := []nl.NetlinkRequestData{&header}
-	if d.strict {
-		header.Table, header.Type = shortTable(table), typ
-		body = append(body, nl.NewRtAttr(unix.RTA_TABLE, nl.Uint32Attr(table)))
-	}
-	err := d.dump(ctx, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, func(b []byte) error {
-		r, err := decodeRoute(b)
-		if err != nil {
-			return err
-		}
-		if r.table == table && !r.foreign && (typ == unix.RTN_UNSPEC || r.Type == typ) {
-			handle(r)
-		}
-		return nil
-	}, body...)
-	if isAbsent(err) {
-		return nil
-	}
-	return err
 }
 
 // rules dumps the rules of one family.

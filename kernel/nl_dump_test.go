@@ -43,7 +43,7 @@ func TestKernelDumpGivenUp(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	pieces := 0
-	err := n.fib.Routes(ctx, testTable, func([]FIBRoute) { pieces++; cancel() })
+	_, err := n.fib.Routes(ctx, testTable, func([]FIBRoute) { pieces++; cancel() })
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v after %d pieces", err, pieces)
 	}
@@ -73,8 +73,8 @@ func TestKernelErrnos(t *testing.T) {
 		}
 	}
 	for _, a := range []string{"203.0.113.1", "2001:db8:ffff::1"} {
-		if _, err := n.fib.Lookup(netip.MustParseAddr(a)); !errors.Is(err, unix.ENETUNREACH) {
-			t.Errorf("lookup of %s: %v", a, err)
+		if got := n.fib.Lookup([]netip.Addr{netip.MustParseAddr(a)}); !errors.Is(got[0].Err, unix.ENETUNREACH) {
+			t.Errorf("lookup of %s: %+v", a, got)
 		}
 	}
 }

@@ -173,7 +173,7 @@ func within(p netip.Prefix, several []netip.Prefix) bool {
 func readTable(ctx context.Context, fib FIB, table uint32) ([]FIBRoute, error) {
 	for try := 1; ; try++ {
 		var routes []FIBRoute
-		err := fib.Routes(ctx, table, func(piece []FIBRoute) { routes = append(routes, piece...) })
+		_, err := fib.Routes(ctx, table, func(piece []FIBRoute) { routes = append(routes, piece...) })
 		if err == nil || !errors.Is(err, ErrInterrupted) || try == startTries {
 			return routes, err
 		}

@@ -16,19 +16,26 @@ const (
 
 // dump is a dump of the table that runs beside the loop and hands it pieces.
 type dump struct {
-	pieces chan dumpPiece  // closed at its end
+	pieces chan []FIBRoute // closed at its end
 	free   chan []FIBRoute // pieces whose memory can be used again
 	begun  time.Time
-	again  bool // another is needed after it
+	edits  uint64 // of the mirror, when it began
+	quick  bool   // it takes the digest only, for it to be that of the last agreement
+	again  bool   // another is needed after it
+
+	// Set when pieces is closed.
+	digest Digest
 	err    error
 }
 
-type dumpPiece struct {
-	routes []FIBRoute
-	err    error
+// agreement is what a dump and the mirror were when they said the same. As long as neither is another, they still do: so a
+// full compare of a table that rests is the reading of a dump, without a look at any route.
+type agreement struct {
+	digest Digest
+	edits  uint64
 }
 
-func (l *loop) dumpPieces() <-chan dumpPiece {
+func (l *loop) dumpPieces() <-chan []FIBRoute {
 	if l.dump == nil {
 		return nil
 	}
@@ -62,22 +69,24 @@ func (l *loop) startDump(ctx context.Context) {
 	l.resyncAt = l.nextResync()
 	l.dumpCount++
 	l.merged = nil
-	d := &dump{pieces: make(chan dumpPiece, 1), free: make(chan []FIBRoute, 3), begun: time.Now()}
+	d := &dump{
+		pieces: make(chan []FIBRoute, 1), free: make(chan []FIBRoute, 3),
+		begun: time.Now(), edits: l.edits, quick: l.agreed.edits == l.edits,
+	}
 	l.dump = d
+	yield := func(routes []FIBRoute) { d.send(ctx, append(d.buffer(), routes...)) }
+	if d.quick {
+		yield = nil
+	}
 	go func() {
 		defer close(d.pieces)
-		err := l.r.fib.Routes(ctx, l.r.own.table, func(routes []FIBRoute) {
-			d.send(ctx, dumpPiece{routes: append(d.buffer(), routes...)})
-		})
-		if err != nil {
-			d.send(ctx, dumpPiece{err: err})
-		}
+		d.digest, d.err = l.r.fib.Routes(ctx, l.r.own.table, yield)
 	}()
 }
 
-func (d *dump) send(ctx context.Context, p dumpPiece) {
+func (d *dump) send(ctx context.Context, routes []FIBRoute) {
 	select {
-	case d.pieces <- p:
+	case d.pieces <- routes:
 	case <-ctx.Done():
 	}
 }
@@ -92,21 +101,18 @@ func (d *dump) buffer() []FIBRoute {
 }
 
 // onDump takes a piece of the dump, or its end.
-func (l *loop) onDump(p dumpPiece, ok bool) {
+func (l *loop) onDump(routes []FIBRoute, ok bool) {
 	d := l.dump
-	switch {
-	case !ok:
+	if !ok {
 		l.dump = nil
 		l.lastDump = time.Now()
 		l.endDump(d)
-	case p.err != nil:
-		d.err = p.err
+		return
+	}
+	l.merge(routes)
+	select {
+	case d.free <- routes:
 	default:
-		l.merge(p.routes)
-		select {
-		case d.free <- p.routes:
-		default:
-		}
 	}
 }
 
@@ -126,8 +132,9 @@ func (l *loop) endDump(d *dump) {
 		return
 	}
 	l.dumpFails = 0
-	l.mergeEnd(d.begun)
-	l.settleDoubt()
+	if !l.conclude(d) {
+		return
+	}
 	l.tally.status.LastResync = time.Now()
 	l.tally.dirty = true
 	l.rulesAt = l.lastDump
@@ -137,6 +144,26 @@ func (l *loop) endDump(d *dump) {
 	if l.r.cfg.Observer != nil {
 		l.r.cfg.Observer.Reconciled(kindResync, time.Since(d.begun))
 	}
+}
+
+// conclude makes the mirror what a complete dump says. It is false when a quick one did not tell, and then a thorough one
+// follows at once.
+func (l *loop) conclude(d *dump) bool {
+	agree := l.edits == d.edits
+	if d.quick {
+		if agree && d.digest == l.agreed.digest {
+			return true
+		}
+		l.agreed.edits = l.edits - 1 // of the past: the next dump is not quick
+		l.resyncAt = l.lastDump
+		return false
+	}
+	l.mergeEnd(d.begun)
+	l.settleDoubt()
+	if agree && l.edits == d.edits { // nothing happened meanwhile, and the merge had nothing to do
+		l.agreed = agreement{digest: d.digest, edits: l.edits}
+	}
+	return true
 }
 
 // merge compares a piece of a dump with the mirror. It changes nothing yet but to make entries: a prefix may come

@@ -8,52 +8,83 @@ import (
 
 // A route in our table is not yet a route that packets take: a rule of higher priority or, in main, a more specific
 // route may win. So the kernel itself is asked, a few routes at a time: all of them within verifyRound or, when
-// there are few, verifyLeast a turn.
+// there are few, verifyLeast each verifyInterval.
 const (
-	verifyInterval = time.Second
+	verifyInterval = 5 * time.Second
 	verifyRound    = 30 * time.Minute
-	verifyLeast    = 32
-	verifyShadowed = 128 // of the routes known to be shadowed, in each turn besides
+	verifyLeast    = 160
+	verifyShadowed = 640 // of the routes known to be shadowed, in each interval besides
+	verifyBatch    = 64  // in one turn of the loop: a fifth of a millisecond
 )
 
-// verifySome looks up some routes, in rotation.
+// verifySome looks up some routes of the interval's share, in rotation. Those that are left have the next turn.
 func (l *loop) verifySome(now time.Time) {
-	l.verifyAt = now.Add(verifyInterval)
-	again := 0
-	for e := range l.shadowed {
-		if again++; again > verifyShadowed {
-			break
-		}
-		l.verify(e)
+	if l.verifyLeft == 0 {
+		l.verifyLeft = min(len(l.all), max(verifyLeast, len(l.all)/int(verifyRound/verifyInterval)+1))
+		l.verifyDue = now.Add(verifyInterval)
+		l.verifyAgain()
 	}
-	n := min(len(l.all), max(verifyLeast, len(l.all)/int(verifyRound/verifyInterval)+1))
-	for range n {
+	batch := make([]*entry, 0, verifyBatch)
+	for ; l.verifyLeft > 0 && len(batch) < verifyBatch; l.verifyLeft-- {
 		if l.verifyNext >= len(l.all) {
 			l.verifyNext = 0
 		}
+		if len(l.all) == 0 {
+			l.verifyLeft = 0
+			break
+		}
 		if e := l.all[l.verifyNext]; e != nil && e.wanted() && e.state == StateInstalled && !e.queued {
-			l.verify(e)
+			batch = append(batch, e)
 		}
 		l.verifyNext++
 	}
+	l.verify(batch)
+	if l.verifyAt = l.verifyDue; l.verifyLeft > 0 {
+		l.verifyAt = now
+	}
 }
 
-// verify asks the kernel where it would send a packet for the prefix.
-func (l *loop) verify(e *entry) {
-	found, err := l.r.fib.Lookup(probe(e.prefix))
-	answer := ""
-	switch {
-	case err != nil:
-		answer = "a lookup fails: " + err.Error()
-	case found.Gateway != e.hop.addr || found.Device != e.hop.way.device:
-		answer = fmt.Sprintf("a lookup of %s answers %s", probe(e.prefix), l.wayText(found))
+// verifyAgain looks up routes that are known to be shadowed.
+func (l *loop) verifyAgain() {
+	batch := make([]*entry, 0, min(len(l.shadowed), verifyShadowed))
+	for e := range l.shadowed {
+		if len(batch) == verifyShadowed {
+			break
+		}
+		batch = append(batch, e)
 	}
-	if answer == "" {
+	l.verify(batch)
+}
+
+// verify asks the kernel where it would send packets for some prefixes.
+func (l *loop) verify(entries []*entry) {
+	if len(entries) == 0 {
+		return
+	}
+	addrs := make([]netip.Addr, len(entries))
+	for i, e := range entries {
+		addrs[i] = probe(e.prefix)
+	}
+	for i, a := range l.r.fib.Lookup(addrs) {
+		l.judge(entries[i], a)
+	}
+}
+
+// judge takes in where the kernel would send packets for a prefix.
+func (l *loop) judge(e *entry, a Answer) {
+	shadow := ""
+	switch {
+	case a.Err != nil:
+		shadow = "a lookup fails: " + a.Err.Error()
+	case a.Route.Gateway != e.hop.addr || a.Route.Device != e.hop.way.device:
+		shadow = fmt.Sprintf("a lookup of %s answers %s", a.Route.Prefix.Addr(), l.wayText(a.Route))
+	}
+	if shadow == "" {
 		l.setState(e, StateInstalled)
 		return
 	}
 	l.setState(e, StateShadowed)
-	e.shadow = answer
+	e.shadow = shadow
 }
 
 func (l *loop) wayText(r FIBRoute) string {
