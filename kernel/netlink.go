@@ -25,10 +25,10 @@ const (
 // Netlink is the kernel of one network namespace: that of the thread that called NewNetlink.
 //
 // The github.com/vishvananda/netlink library does what it can do without loss: requests and dumps, the rules, the FIB
-// lookup, the decoding of links. Ours are the batched writes of routes, since the library waits for an answer to
-// each; the event subscription, since the library's cannot report an overrun nor leave out our own events; and the
-// decoding of routes, rules and addresses, since the library's leaves out attributes that it does not know, by which
-// we tell what is not ours, and cannot be used on events.
+// lookup. Ours are the batched writes of routes, since the library waits for an answer to each; the event subscription,
+// since the library's cannot report an overrun nor leave out our own events; and the decoding of routes, rules, links
+// and addresses, since the library's leaves out attributes that it does not know, by which we tell what is not ours,
+// cannot be used on events, or panics on an attribute that is cut short.
 type Netlink struct {
 	writer *nlConn         // changes of routes
 	handle *netlink.Handle // rule changes and lookups
