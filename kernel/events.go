@@ -85,7 +85,7 @@ func (l *loop) onRoute(ev *Event) {
 		}
 		e = l.entryFor(ev.Route.Prefix)
 	}
-	why := causeChanged
+	why, unsure := causeChanged, ambiguous(ev, e.have)
 	if ev.Gone {
 		why = causeDeleted
 		exact := false
@@ -93,16 +93,35 @@ func (l *loop) onRoute(ev *Event) {
 			have, exact = take(have, ev.Route)
 			return have
 		})
-		if !exact && slices.ContainsFunc(e.have, func(r FIBRoute) bool { return sameKey(r, ev.Route) }) {
-			l.resyncSoon(ev.At) // the mirror and the kernel disagree about what was there
-		}
+		// Not known, and yet something is in its place: the mirror and the kernel disagree about what was there.
+		unsure = unsure || !exact && holders(e.have, ev.Route) > 0
 	} else {
 		l.edit(e, func(have []FIBRoute) []FIBRoute { return put(have, ev.Route, ev.Mode) })
 	}
-	if isIPv6(ev.Route.Prefix) && ev.Route.Flags&FlagMultipath != 0 {
-		l.resyncSoon(ev.At) // the event does not say which of the bundle it is about
+	if unsure {
+		l.resyncSoon(ev.At)
 	}
 	l.enqueue(e, why, ev.At)
+}
+
+// ambiguous says whether an event leaves open what became of its place. Two routes that differ only in what a FIBRoute
+// does not tell are one to us. And IPv6 makes one route with several next hops of those that can be bundled, tells of
+// a part as though it were the whole, and replaces the bundle or what stands beside it (fib6_add_rt2node in
+// net/ipv6/ip6_fib.c).
+func ambiguous(ev *Event, have []FIBRoute) bool {
+	if !ev.Gone && ev.Route.Flags&(FlagMultipath|FlagOther) != 0 && slices.Contains(have, ev.Route) {
+		return true
+	}
+	if !isIPv6(ev.Route.Prefix) {
+		return false
+	}
+	if ev.Route.Flags&FlagMultipath != 0 {
+		return true
+	}
+	replaced := func(h FIBRoute) bool {
+		return sameKey(h, ev.Route) && (h.Flags&FlagMultipath != 0 || holders(have, h) > 1)
+	}
+	return !ev.Gone && ev.Mode == putReplace && slices.ContainsFunc(have, replaced)
 }
 
 // onLink follows a link event and says whether next hops have to be resolved anew.

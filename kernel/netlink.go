@@ -23,11 +23,11 @@ const (
 
 // Netlink is the kernel of one network namespace: that of the thread that called NewNetlink.
 //
-// The github.com/vishvananda/netlink library does what it can do without loss: the rules, dumps of all but route tables,
-// the decoding of links. Ours are what happens in bulk, the batched writes and lookups of routes and the dumps of tables,
+// The github.com/vishvananda/netlink library does what it can do without loss: the rules, and dumps of all but route
+// tables. Ours are what happens in bulk, the batched writes and lookups of routes and the dumps of tables,
 // since the library waits for an answer to each or leaves garbage with each; the event subscription, since the library's
-// cannot report an overrun nor leave out our own events; and the decoding of routes, rules and addresses, since the
-// library's leaves out attributes that it does not know, by which we tell what is not ours, and cannot be used on events.
+// cannot report an overrun nor leave out our own events; and decoding, since the library's leaves out
+// attributes that it does not know, by which we tell what is not ours, cannot be used on events, or panics.
 type Netlink struct {
 	writer *nlConn         // changes of routes
 	handle *netlink.Handle // rule changes

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 
-	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -180,23 +179,28 @@ func (r *Rule) attribute(typ uint16, value []byte) {
 }
 
 // decodeLink reads RTM_NEWLINK and RTM_DELLINK (struct ifinfomsg). Messages of a single family are not about the
-// link: a port that leaves a bridge is an RTM_DELLINK of AF_BRIDGE.
-func decodeLink(b []byte) (l Link, ok bool, err error) {
-	if len(b) < unix.SizeofIfInfomsg || nl.DeserializeIfInfomsg(b).Family != unix.AF_UNSPEC {
-		return Link{}, false, nil
+// link: a port that leaves a bridge is an RTM_DELLINK of AF_BRIDGE. netlink.LinkDeserialize reads everything that there
+// is to know of a link of any kind, and panics where an attribute is cut short.
+func decodeLink(b []byte) (Link, bool) {
+	if len(b) < unix.SizeofIfInfomsg {
+		return Link{}, false
 	}
-	link, err := netlink.LinkDeserialize(nil, b)
-	if err != nil {
-		return Link{}, false, fmt.Errorf("netlink: a link message: %w", err)
+	header := nl.DeserializeIfInfomsg(b)
+	if header.Family != unix.AF_UNSPEC {
+		return Link{}, false
 	}
-	a := link.Attrs()
-	return Link{
-		Index:    int32(a.Index),
-		Name:     a.Name,
-		Up:       a.RawFlags&unix.IFF_UP != 0,
-		Running:  a.RawFlags&unix.IFF_RUNNING != 0,
-		Loopback: a.RawFlags&unix.IFF_LOOPBACK != 0,
-	}, true, nil
+	l := Link{
+		Index:    header.Index,
+		Up:       header.Flags&unix.IFF_UP != 0,
+		Running:  header.Flags&unix.IFF_RUNNING != 0,
+		Loopback: header.Flags&unix.IFF_LOOPBACK != 0,
+	}
+	eachAttribute(b[unix.SizeofIfInfomsg:], func(typ uint16, value []byte) {
+		if typ == unix.IFLA_IFNAME {
+			l.Name = unix.ByteSliceToString(value)
+		}
+	})
+	return l, true
 }
 
 // decodeAddress reads RTM_NEWADDR and RTM_DELADDR (struct ifaddrmsg). IFA_LOCAL is the address itself and

@@ -92,11 +92,10 @@ func (d *dumper) rules(ctx context.Context, family uint8, handle func(Rule)) err
 // and fails where there are more than some 220 (vishvananda/netlink issue 960).
 func (d *dumper) links(ctx context.Context, handle func(Link)) error {
 	return d.dump(ctx, unix.RTM_GETLINK, unix.RTM_NEWLINK, func(b []byte) error {
-		l, ok, err := decodeLink(b)
-		if ok {
+		if l, ok := decodeLink(b); ok {
 			handle(l)
 		}
-		return err
+		return nil
 	}, nl.NewIfInfomsg(netlink.FAMILY_ALL))
 }
 

@@ -188,10 +188,7 @@ func decodeEvent(m message, table uint32) (e Event, ok bool) {
 		r, ok := decodeRule(m.data)
 		return Event{Kind: EventRule, Gone: m.typ == unix.RTM_DELRULE, Rule: r}, ok
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
-		l, ok, err := decodeLink(m.data)
-		if err != nil {
-			return Event{Kind: EventOverrun}, true // something changed, and only a look will tell what
-		}
+		l, ok := decodeLink(m.data)
 		return Event{Kind: EventLink, Gone: m.typ == unix.RTM_DELLINK, Link: l}, ok
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
 		a, ok := decodeAddress(m.data)

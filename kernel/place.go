@@ -19,6 +19,9 @@ func put(have []FIBRoute, r FIBRoute, mode putMode) []FIBRoute {
 	if slices.Contains(have, r) && mode != putReplace {
 		return have // told twice: by a dump and by its event
 	}
+	if mode == putFirst && isIPv6(r.Prefix) {
+		mode = putLast // IPv6 knows no other order than that of arrival (fib6_add_rt2node in net/ipv6/ip6_fib.c)
+	}
 	first := slices.IndexFunc(have, func(h FIBRoute) bool { return sameKey(h, r) })
 	switch {
 	case first < 0 || mode == putLast:
@@ -38,4 +41,15 @@ func take(have []FIBRoute, r FIBRoute) ([]FIBRoute, bool) {
 		return have, false
 	}
 	return slices.Delete(have, i, i+1), true
+}
+
+// holders counts the routes in the place of r.
+func holders(have []FIBRoute, r FIBRoute) int {
+	n := 0
+	for _, h := range have {
+		if sameKey(h, r) {
+			n++
+		}
+	}
+	return n
 }
