@@ -9,15 +9,14 @@ import (
 // that is wanted or in the table, so it is kept small.
 type entry struct {
 	prefix netip.Prefix
-	have   []FIBRoute // in the kernel's order
-	hop    *hop       // nil: not wanted
-	group  *group     // nil: not wanted
-	fail   *failure   // nil: the last operation did not fail
-	shadow string     // what a FIB lookup answered instead, when StateShadowed
-	since  int64      // of state, Unix nanoseconds
-	place  int        // in loop.all
-	after  *entry     // that followed it in the last dump: the next one most likely has the same order
+	have   held     // what our table has
+	hop    *hop     // nil: not wanted
+	group  *group   // nil: not wanted
+	fail   *failure // nil: the last operation did not fail
+	since  int64    // of state, Unix nanoseconds
+	after  *entry   // that followed it in the last dump: the next one most likely has the same order
 
+	place   int32  // in loop.all
 	seenIn  uint32 // the dump that it was last seen in
 	touched uint32 // the dump during which something newer was learned or done
 	seen    int32  // how many routes that dump had for it
@@ -75,7 +74,7 @@ func familyIndex(p netip.Prefix) int {
 func (l *loop) entryFor(p netip.Prefix) *entry {
 	e := l.entries[p]
 	if e == nil {
-		e = &entry{prefix: p, place: len(l.all)}
+		e = &entry{prefix: p, place: int32(len(l.all))}
 		l.entries[p] = e
 		l.all = append(l.all, e)
 	}
@@ -84,7 +83,7 @@ func (l *loop) entryFor(p netip.Prefix) *entry {
 
 // drop forgets an entry that says nothing any more.
 func (l *loop) drop(e *entry) {
-	if e.wanted() || len(e.have) > 0 || e.queued {
+	if e.wanted() || e.have.len() > 0 || e.queued {
 		return
 	}
 	delete(l.entries, e.prefix)
@@ -106,7 +105,7 @@ func (l *loop) compact() {
 	kept := l.all[:0]
 	for _, e := range l.all {
 		if e != nil {
-			e.place = len(kept)
+			e.place = int32(len(kept))
 			kept = append(kept, e)
 		}
 	}
@@ -116,40 +115,29 @@ func (l *loop) compact() {
 
 // setHave notes what the table has for a prefix, and which devices routes ride on.
 func (l *loop) setHave(e *entry, have []FIBRoute) {
-	for _, r := range e.have {
-		l.ride(r.Device, -1)
+	for i := range e.have.len() {
+		l.ride(e.have.at(i).device, -1)
 	}
+	e.have.set(have)
 	for _, r := range have {
 		l.ride(r.Device, +1)
 	}
-	e.have = have
-	l.edited(e)
-}
-
-// edited notes that something was learned of a prefix, or done about it.
-func (l *loop) edited(e *entry) {
 	e.touched = l.dumpCount
 	l.edits++
 }
 
-// edit changes e.have by a function that may reuse its array.
-func (l *loop) edit(e *entry, change func(have []FIBRoute) []FIBRoute) {
-	for _, r := range e.have {
-		l.ride(r.Device, -1)
+// routes lists what the table has for a prefix. The list is valid until the next call.
+func (l *loop) routes(e *entry) []FIBRoute {
+	l.listed = l.listed[:0]
+	for i := range e.have.len() {
+		l.listed = append(l.listed, e.have.at(i).route(e.prefix))
 	}
-	e.have = nil2(change(e.have))
-	for _, r := range e.have {
-		l.ride(r.Device, +1)
-	}
-	l.edited(e)
+	return l.listed
 }
 
-// nil2 lets go of the array of an empty slice.
-func nil2(have []FIBRoute) []FIBRoute {
-	if len(have) == 0 {
-		return nil
-	}
-	return have
+// edit changes what the table is known to have for a prefix by a function, which may reuse the array.
+func (l *loop) edit(e *entry, change func(have []FIBRoute) []FIBRoute) {
+	l.setHave(e, change(l.routes(e)))
 }
 
 func (l *loop) ride(device int32, n int) {
@@ -169,14 +157,8 @@ func (l *loop) setState(e *entry, s State) {
 	counts := &e.group.states[familyIndex(e.prefix)]
 	counts[e.state]--
 	counts[s]++
-	if e.state == StateShadowed {
-		e.shadow = ""
-		delete(l.shadowed, e)
-	}
-	if s == StateShadowed {
-		l.shadowed[e] = struct{}{}
-	}
-	e.state, e.since = s, time.Now().UnixNano()
+	delete(l.shadowed, e)
+	e.state, e.since = s, l.now.UnixNano()
 	l.tally.dirty = true
 }
 
@@ -190,7 +172,7 @@ func (l *loop) want(e *entry, next netip.Addr, name string) {
 	e.hop.users++
 	family := familyIndex(e.prefix)
 	e.group.used[family] = true
-	e.state, e.since = StateMissing, time.Now().UnixNano()
+	e.state, e.since = StateMissing, l.now.UnixNano()
 	e.group.states[family][e.state]++
 	l.tally.dirty = true
 }
@@ -206,16 +188,20 @@ func (l *loop) unwant(e *entry) {
 	if e.hop.users--; e.hop.users == 0 {
 		delete(l.hops, e.hop.addr)
 	}
-	e.hop, e.group, e.fail, e.shadow, e.placed = nil, nil, nil, "", false
+	e.hop, e.group, e.fail, e.placed = nil, nil, nil, false
 	l.tally.dirty = true
 }
 
 func (l *loop) hopFor(a netip.Addr) *hop {
+	if l.lastHop != nil && l.lastHop.addr == a && l.lastHop.users > 0 {
+		return l.lastHop // a feed is of one next hop, mostly
+	}
 	h := l.hops[a]
 	if h == nil {
 		h = &hop{addr: a, way: l.topology.resolve(a)}
 		l.hops[a] = h
 	}
+	l.lastHop = h
 	return h
 }
 

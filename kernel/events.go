@@ -9,6 +9,7 @@ import (
 
 // onEvents handles one batch of events; ok is false when the subscription is lost.
 func (l *loop) onEvents(ctx context.Context, batch []Event, ok bool) {
+	l.now = time.Now()
 	if !ok {
 		l.events = nil
 		l.overrun("the subscription to kernel events ended")
@@ -85,7 +86,7 @@ func (l *loop) onRoute(ev *Event) {
 		}
 		e = l.entryFor(ev.Route.Prefix)
 	}
-	why, unsure := causeChanged, ambiguous(ev, e.have)
+	why, unsure := causeChanged, ambiguous(ev, l.routes(e))
 	if ev.Gone {
 		why = causeDeleted
 		exact := false
@@ -94,7 +95,7 @@ func (l *loop) onRoute(ev *Event) {
 			return have
 		})
 		// Not known, and yet something is in its place: the mirror and the kernel disagree about what was there.
-		unsure = unsure || !exact && holders(e.have, ev.Route) > 0
+		unsure = unsure || !exact && holders(l.routes(e), ev.Route) > 0
 	} else {
 		l.edit(e, func(have []FIBRoute) []FIBRoute { return put(have, ev.Route, ev.Mode) })
 	}
@@ -146,7 +147,7 @@ func (l *loop) ranDown(device int32, at time.Time) {
 	}
 	for i := len(l.all) - 1; i >= 0; i-- { // downwards: enqueue may drop
 		e := l.all[i]
-		if e == nil || !slices.ContainsFunc(e.have, func(r FIBRoute) bool { return r.Device == device }) {
+		if e == nil || !e.have.ridesOn(device) {
 			continue
 		}
 		l.edit(e, func(have []FIBRoute) []FIBRoute {

@@ -16,6 +16,7 @@ const (
 // loop is the state of a running Reconciler. One goroutine, Run's, owns all of it.
 type loop struct {
 	r        *Reconciler
+	now      time.Time      // when this turn began, or the loop awoke
 	events   <-chan []Event // nil: the subscription is lost
 	topology Topology
 
@@ -23,10 +24,12 @@ type loop struct {
 	all      []*entry // the same, in an order that can be walked in pieces
 	holes    bool     // all has nil entries
 	hops     map[netip.Addr]*hop
+	lastHop  *hop // that was asked for; it counts as long as it has users
 	groups   map[string]*group
 	riding   map[int32]int // how many routes of the table leave by a device
 	failing  map[*entry]struct{}
-	shadowed map[*entry]struct{}
+	shadowed map[*entry]string // what a FIB lookup answered instead
+	listed   []FIBRoute        // by routes
 
 	repairs, changes, removals queue
 
@@ -67,7 +70,7 @@ func newLoop(r *Reconciler) *loop {
 		groups:   make(map[string]*group),
 		riding:   make(map[int32]int),
 		failing:  make(map[*entry]struct{}),
-		shadowed: make(map[*entry]struct{}),
+		shadowed: make(map[*entry]string),
 		unlike:   make(map[*entry][]FIBRoute),
 		tally:    tally{errors: make(map[errorKey]uint64)},
 	}
@@ -143,7 +146,7 @@ func (l *loop) adopt(ctx context.Context) error {
 func (l *loop) ownRoutes() []Route {
 	var routes []Route
 	for _, e := range l.all {
-		for _, r := range e.have {
+		for _, r := range l.routes(e) {
 			if l.r.own.owns(r) && r.Metric == ownMetric(r.Prefix) && r.TOS == 0 && r.Gateway.IsValid() {
 				routes = append(routes, Route{Prefix: r.Prefix, NextHop: r.Gateway})
 				break
@@ -156,6 +159,7 @@ func (l *loop) ownRoutes() []Route {
 // run turns until ctx ends: what the kernel says first, then what is wanted, then one batch of work.
 func (l *loop) run(ctx context.Context) {
 	for ctx.Err() == nil {
+		l.now = time.Now()
 		l.readEvents(ctx)
 		busy := l.takeUp(ctx)
 		busy = l.work() || busy
@@ -312,7 +316,7 @@ func (l *loop) allowDelete() {
 	l.tally.status.DeletesAllowed = true
 	l.tally.dirty = true
 	for _, e := range l.all {
-		if e != nil && len(e.have) > 0 && (len(e.have) > 1 || e.state != StateInstalled || !e.wanted()) {
+		if e != nil && e.have.len() > 0 && (e.have.len() > 1 || e.state != StateInstalled || !e.wanted()) {
 			l.enqueue(e, causeChange, time.Time{})
 		}
 	}

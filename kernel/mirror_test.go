@@ -151,7 +151,7 @@ func (m *mirrorRun) compare() {
 		for _, p := range prefixes(f.prefix, f.prefix2) {
 			var mirror []FIBRoute
 			if e := m.loop.entries[p]; e != nil {
-				mirror = e.have
+				mirror = m.loop.routes(e)
 			}
 			if !sameOrder(mirror, have[p]) {
 				m.rt.Fatalf("after\n%s\nmirror %+v\ntable  %+v", strings.Join(m.done, "\n"), mirror, have[p])

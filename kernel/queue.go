@@ -59,7 +59,7 @@ func (l *loop) enqueue(e *entry, c cause, at time.Time) {
 	if e.queued {
 		return
 	}
-	if !e.wanted() && (!l.deletes || len(e.have) == 0) {
+	if !e.wanted() && (!l.deletes || e.have.len() == 0) {
 		l.drop(e) // there is nothing to do about it
 		return
 	}

@@ -103,6 +103,7 @@ func (d *dump) buffer() []FIBRoute {
 // onDump takes a piece of the dump, or its end.
 func (l *loop) onDump(routes []FIBRoute, ok bool) {
 	d := l.dump
+	l.now = time.Now()
 	if !ok {
 		l.dump = nil
 		l.lastDump = time.Now()
@@ -175,13 +176,15 @@ func (l *loop) merge(routes []FIBRoute) {
 			e.seenIn, e.seen = l.dumpCount, 0
 		}
 		differs, known := l.unlike[e]
-		switch n := int(e.seen); {
+		n := int(e.seen)
+		same := n < e.have.len() && e.have.at(n) == slotOf(r)
+		switch {
 		case e.touched == l.dumpCount:
-			l.doubtful = l.doubtful || n >= len(e.have) || e.have[n] != r
+			l.doubtful = l.doubtful || !same
 		case known:
 			l.unlike[e] = append(differs, r)
-		case n >= len(e.have) || e.have[n] != r:
-			l.unlike[e] = append(slices.Clone(e.have[:n]), r)
+		case !same:
+			l.unlike[e] = append(slices.Clone(l.routes(e)[:n]), r)
 		}
 		e.seen++
 	}
@@ -212,15 +215,15 @@ func (l *loop) mergeEnd(at time.Time) {
 		}
 		have, differs := l.unlike[e]
 		if e.touched == l.dumpCount {
-			l.doubtful = l.doubtful || differs || len(e.have) > 0 && (e.seenIn != l.dumpCount || int(e.seen) < len(e.have))
+			l.doubtful = l.doubtful || differs || e.have.len() > 0 && (e.seenIn != l.dumpCount || int(e.seen) < e.have.len())
 			continue
 		}
 		switch {
-		case e.seenIn != l.dumpCount && len(e.have) > 0:
+		case e.seenIn != l.dumpCount && e.have.len() > 0:
 			have = nil
 		case differs:
-		case e.seenIn == l.dumpCount && int(e.seen) < len(e.have):
-			have = slices.Clone(e.have[:e.seen])
+		case e.seenIn == l.dumpCount && int(e.seen) < e.have.len():
+			have = slices.Clone(l.routes(e)[:e.seen])
 		default:
 			l.drop(e)
 			continue

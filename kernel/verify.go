@@ -84,7 +84,7 @@ func (l *loop) judge(e *entry, a Answer) {
 		return
 	}
 	l.setState(e, StateShadowed)
-	e.shadow = shadow
+	l.shadowed[e] = shadow
 }
 
 func (l *loop) wayText(r FIBRoute) string {

@@ -79,8 +79,8 @@ func (l *loop) routeStatus(e *entry) RouteStatus {
 // reason says why a route is not installed.
 func (l *loop) reason(e *entry) string {
 	switch {
-	case e.shadow != "":
-		return e.shadow
+	case e.state == StateShadowed:
+		return l.shadowed[e]
 	case familyOf(e.prefix) != familyOfAddr(e.hop.addr):
 		return fmt.Sprintf("next hop %s is of another address family", e.hop.addr)
 	case e.hop.way.reason != "":
@@ -89,7 +89,7 @@ func (l *loop) reason(e *entry) string {
 		return "the kernel refused it: " + e.fail.err.Error()
 	case e.state == StateConflict:
 		target := l.r.own.target(e.prefix, e.hop.addr, e.hop.way)
-		for _, r := range e.have {
+		for _, r := range l.routes(e) {
 			if sameKey(r, target) {
 				return "held by a foreign route: " + routeText(r, l.topology.DeviceName(r.Device))
 			}

@@ -75,7 +75,7 @@ func (l *loop) plan(t task) {
 		target := l.r.own.target(e.prefix, e.hop.addr, e.hop.way)
 		want = &target
 	}
-	s := l.r.own.diff(want, e.have, !l.deletes)
+	s := l.r.own.diff(want, l.routes(e), !l.deletes)
 	switch {
 	case s.puts:
 		put := l.op(s.put, *want)
