@@ -10,11 +10,11 @@ import (
 // route may win. So the kernel itself is asked, a few routes at a time: all of them within verifyRound or, when
 // there are few, verifyLeast each verifyInterval.
 const (
-	verifyInterval = 5 * time.Second
+	verifyInterval = 10 * time.Second
 	verifyRound    = 30 * time.Minute
-	verifyLeast    = 160
-	verifyShadowed = 640 // of the routes known to be shadowed, in each interval besides
-	verifyBatch    = 64  // in one turn of the loop: a fifth of a millisecond
+	verifyLeast    = 320
+	verifyShadowed = 1280 // of the routes known to be shadowed, in each interval besides
+	verifyBatch    = 64   // in one turn of the loop: a fifth of a millisecond
 )
 
 // verifySome looks up some routes of the interval's share, in rotation. Those that are left have the next turn.

@@ -18,14 +18,17 @@ import (
 
 // competitor is a daemon that learns routes over BGP and keeps them in the kernel.
 type competitor struct {
-	id     string // in flags
-	name   string // in tables; the version is put behind it
-	tools  []lab.Tool
-	table  uint32 // where its routes are
-	trie   string // the same, as /proc/net/fib_triestat names it
-	proto  uint8  // the route protocol that marks its routes
-	port   uint16 // where it waits for the sender's connection
-	scans  bool   // it repairs when it scans the kernel, not on events
+	id    string // in flags
+	name  string // in tables; the version is put behind it
+	tools []lab.Tool
+	table uint32 // where its routes are
+	trie  string // the same, as /proc/net/fib_triestat names it
+	proto uint8  // the route protocol that marks its routes
+	port  uint16 // where it waits for the sender's connection
+	scans bool   // it repairs when it scans the kernel, not on events
+
+	withBIRD bool // it has a session with the BIRD of its node besides
+
 	start  func(ctx context.Context, r *rig) ([]*child, error)
 	inform func(ctx context.Context, o options) (version string, err error)
 }
@@ -34,7 +37,7 @@ type competitor struct {
 func competitors(o options) []competitor {
 	return []competitor{
 		{
-			id: "routed", name: "routed", table: 1790, trie: "Id 1790", proto: 114, port: 1790,
+			id: "routed", name: "routed", table: 1790, trie: "Id 1790", proto: 114, port: 1790, withBIRD: true,
 			start:  func(ctx context.Context, r *rig) ([]*child, error) { return startRouted(ctx, r, o.routed) },
 			inform: routedVersion,
 		},
@@ -67,6 +70,7 @@ const (
 
 // The two ends of the link.
 func senderAddr() netip.Addr   { return netip.AddrFrom4([4]byte{192, 0, 2, 1}) }
+func birdAddr() netip.Addr     { return netip.AddrFrom4([4]byte{192, 0, 2, 3}) } // of the receiver's BIRD, at the sender's end
 func receiverAddr() netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, 2}) }
 
 // writeConfig executes a template with what every configuration needs to know into a file of the rig.
@@ -77,7 +81,7 @@ func writeConfig(r *rig, name, text string) (path string, err error) {
 	}
 	var out strings.Builder
 	err = t.Execute(&out, map[string]any{
-		"Dir": r.dir, "ASN": asn, "Sender": senderAddr(), "Receiver": receiverAddr(), "Limit": maxRoutes + spareBlocks,
+		"Dir": r.dir, "ASN": asn, "Sender": senderAddr(), "BIRD": birdAddr(), "Receiver": receiverAddr(), "Limit": maxRoutes + spareBlocks,
 	})
 	if err != nil {
 		return "", err

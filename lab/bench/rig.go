@@ -27,6 +27,7 @@ type rig struct {
 	shell    *ipShell
 	children []*child
 	speaker  *speaker
+	bird     *speaker // the receiver's BIRD, where the competitor has a session with one; nil otherwise
 	counter  *counter
 }
 
@@ -50,6 +51,7 @@ func (r *rig) build(ctx context.Context) error {
 		"netns add "+string(r.ns),
 		"link add "+senderLink+" type veth peer name eth0 netns "+string(r.ns),
 		fmt.Sprintf("address add %s/24 dev %s", senderAddr(), senderLink),
+		fmt.Sprintf("address add %s/24 dev %s", birdAddr(), senderLink),
 		"link set "+senderLink+" up")
 	if err != nil {
 		return err
@@ -81,6 +83,11 @@ func (r *rig) begin(ctx context.Context) error {
 	if r.children, err = r.start(ctx, r); err != nil {
 		return fmt.Errorf("starting %s: %w", r.name, err)
 	}
+	if r.withBIRD {
+		if err := r.beginBIRD(ctx); err != nil {
+			return errors.Join(fmt.Errorf("%s: its BIRD: %w", r.name, err), r.alive())
+		}
+	}
 	if r.speaker, err = dialSpeaker(ctx, asn, senderAddr(), netip.AddrPortFrom(receiverAddr(), r.port)); err != nil {
 		return errors.Join(fmt.Errorf("%s: %w", r.name, err), r.alive())
 	}
@@ -88,14 +95,27 @@ func (r *rig) begin(ctx context.Context) error {
 	return err
 }
 
-// alive returns nil as long as every process and the session are there.
+// beginBIRD opens the session of the receiver's BIRD, which has one block.
+func (r *rig) beginBIRD(ctx context.Context) error {
+	var err error
+	r.bird, err = dialSpeaker(ctx, asn, birdAddr(), netip.AddrPortFrom(receiverAddr(), r.port))
+	if err != nil {
+		return err
+	}
+	own := []netip.Prefix{netip.MustParsePrefix("10.1.0.0/26")}
+	return r.bird.send(append(updateMessages(own, receiverAddr()), endOfRIB()...))
+}
+
+// alive returns nil as long as every process and the sessions are there.
 func (r *rig) alive() error {
 	var errs []error
 	for _, c := range r.children {
 		errs = append(errs, c.alive())
 	}
-	if r.speaker != nil {
-		errs = append(errs, r.speaker.alive())
+	for _, s := range []*speaker{r.speaker, r.bird} {
+		if s != nil {
+			errs = append(errs, s.alive())
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("%s: %w", r.name, err)
@@ -119,8 +139,10 @@ func (r *rig) usage() (usage, error) {
 // close ends everything.
 func (r *rig) close() error {
 	var errs []error
-	if r.speaker != nil {
-		r.speaker.close()
+	for _, s := range []*speaker{r.speaker, r.bird} {
+		if s != nil {
+			s.close()
+		}
 	}
 	for i := len(r.children) - 1; i >= 0; i-- {
 		if r.children[i] != nil {
