@@ -88,7 +88,7 @@ func (r *rig) begin(ctx context.Context) error {
 			return errors.Join(fmt.Errorf("%s: its BIRD: %w", r.name, err), r.alive())
 		}
 	}
-	if r.speaker, err = dialSpeaker(ctx, asn, senderAddr(), netip.AddrPortFrom(receiverAddr(), r.port)); err != nil {
+	if r.speaker, err = dialSpeaker(ctx, senderAddr(), netip.AddrPortFrom(receiverAddr(), r.port)); err != nil {
 		return errors.Join(fmt.Errorf("%s: %w", r.name, err), r.alive())
 	}
 	r.counter, err = newCounter(r.shell.cmd.Process.Pid, r.trie)
@@ -98,7 +98,7 @@ func (r *rig) begin(ctx context.Context) error {
 // beginBIRD opens the session of the receiver's BIRD, which has one block.
 func (r *rig) beginBIRD(ctx context.Context) error {
 	var err error
-	r.bird, err = dialSpeaker(ctx, asn, birdAddr(), netip.AddrPortFrom(receiverAddr(), r.port))
+	r.bird, err = dialSpeaker(ctx, birdAddr(), netip.AddrPortFrom(receiverAddr(), r.port))
 	if err != nil {
 		return err
 	}

@@ -30,9 +30,9 @@ type speaker struct {
 }
 
 // dialSpeaker opens a session, trying again and again until ctx ends: the peer may not be ready yet.
-func dialSpeaker(ctx context.Context, asn uint32, local netip.Addr, peer netip.AddrPort) (*speaker, error) {
+func dialSpeaker(ctx context.Context, local netip.Addr, peer netip.AddrPort) (*speaker, error) {
 	for {
-		s, hold, err := tryDial(ctx, asn, local, peer)
+		s, hold, err := tryDial(ctx, local, peer)
 		if err == nil {
 			go s.read()
 			go s.keepAlive(hold / 3)
@@ -44,7 +44,7 @@ func dialSpeaker(ctx context.Context, asn uint32, local netip.Addr, peer netip.A
 	}
 }
 
-func tryDial(ctx context.Context, asn uint32, local netip.Addr, peer netip.AddrPort) (*speaker, time.Duration, error) {
+func tryDial(ctx context.Context, local netip.Addr, peer netip.AddrPort) (*speaker, time.Duration, error) {
 	d := net.Dialer{
 		Timeout:   2 * time.Second,
 		LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(local, 0)),
@@ -65,7 +65,7 @@ func tryDial(ctx context.Context, asn uint32, local netip.Addr, peer netip.AddrP
 		return nil, 0, errors.Join(errors.New("not TCP"), conn.Close())
 	}
 	s := &speaker{conn: tcp, began: time.Now(), done: make(chan struct{})}
-	hold, err := s.open(asn, local)
+	hold, err := s.open(local)
 	if err != nil {
 		return nil, 0, errors.Join(err, conn.Close())
 	}
@@ -73,7 +73,7 @@ func tryDial(ctx context.Context, asn uint32, local netip.Addr, peer netip.AddrP
 }
 
 // open brings the session to Established (RFC 4271 section 8.2.2) and returns the hold time of both.
-func (s *speaker) open(asn uint32, id netip.Addr) (time.Duration, error) {
+func (s *speaker) open(id netip.Addr) (time.Duration, error) {
 	if err := s.conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
 		return 0, err
 	}

@@ -45,7 +45,7 @@ func TestSpeaker(t *testing.T) {
 	addr, got := peerAt(t, answer)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	s, err := dialSpeaker(ctx, asn, local, addr)
+	s, err := dialSpeaker(ctx, local, addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestSpeakerSaysWhyNot(t *testing.T) {
 	addr, _ := peerAt(t, message(typeNotification, []byte{6, 5}))
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	_, err := dialSpeaker(ctx, asn, netip.MustParseAddr("127.0.0.1"), addr)
+	_, err := dialSpeaker(ctx, netip.MustParseAddr("127.0.0.1"), addr)
 	if err == nil || !strings.Contains(err.Error(), "NOTIFICATION 6/5") {
 		t.Error(err)
 	}
