@@ -22,6 +22,8 @@ const (
 	receiveSize = 64 << 10
 	// noticesWait is how many notices wait for a reader; more are dropped, since each says the same: look.
 	noticesWait = 16
+	// endWithin is how long the end of a transaction may follow its last object. Old kernels do not mark it.
+	endWithin = 20 * time.Millisecond
 )
 
 // notice says that our table, or one that took its name, was changed, or that events were lost.
@@ -75,11 +77,22 @@ func (w *watcher) run(ctx context.Context) {
 	defer context.AfterFunc(ctx, func() { _ = w.file.SetReadDeadline(time.Unix(1, 0)) })()
 	for {
 		err := w.read()
+		unfinished := w.touched && err == nil
 		switch {
 		case errors.Is(err, unix.ENOBUFS): // the socket lives on, but what was lost may have been about us
 			w.touched = false
 			w.tell(notice{})
+		case errors.Is(err, os.ErrDeadlineExceeded) && w.touched && ctx.Err() == nil:
+			w.touched = false
+			w.tell(notice{})
 		case err != nil:
+			return
+		}
+		var deadline time.Time
+		if unfinished {
+			deadline = time.Now().Add(endWithin)
+		}
+		if w.file.SetReadDeadline(deadline) != nil || ctx.Err() != nil { // in this order: ctx's end sets one as well
 			return
 		}
 	}
@@ -102,10 +115,6 @@ func (w *watcher) read() error {
 			w.datagram(w.in[:n])
 		}
 	})
-	if w.touched { // by a kernel that does not mark the end of a transaction, or it is yet to come
-		w.touched = false
-		w.tell(notice{})
-	}
 	return errors.Join(outer, err)
 }
 
