@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"routed/guard"
 	"routed/kernel"
 	"routed/peering"
 )
@@ -133,6 +134,33 @@ func KernelFrom(k kernel.Status, table uint32, protocol uint8, resync time.Durat
 		out.Errors = append(out.Errors, Count{Name: e.Op + " " + e.Errno, Count: e.Count})
 	}
 	return out
+}
+
+// GuardFrom is the keeper's picture of the packet filter in front of the BGP port.
+func GuardFrom(g guard.Status) Guard {
+	return Guard{
+		Mode: string(g.Mode), State: guardStateFrom(g.Condition), Reason: g.Reason, Since: g.Since, Peers: g.Peers,
+		LastCheck: g.LastCheck, Repairs: g.Repairs, LastRepair: g.LastRepair,
+		Failures: g.Errors, LastError: g.LastError, LastErrorAt: g.LastErrorAt,
+	}
+}
+
+// guardStateFrom fixes the schema's words, so that they do not follow the guard package's.
+func guardStateFrom(c guard.Condition) GuardState {
+	switch c {
+	case guard.Starting:
+		return GuardStarting
+	case guard.Active:
+		return GuardActive
+	case guard.Off:
+		return GuardOff
+	case guard.Unavailable:
+		return GuardUnavailable
+	case guard.Failing:
+		return GuardFailing
+	default:
+		return GuardState(c)
+	}
 }
 
 // RouteCountsFrom counts the routes to one cluster, IPv4 first.

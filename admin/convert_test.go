@@ -3,9 +3,11 @@ package admin
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
+	"routed/guard"
 	"routed/kernel"
 	"routed/peering"
 
@@ -159,6 +161,25 @@ func TestKernelFrom(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestGuardFrom(t *testing.T) {
+	got := GuardFrom(guard.Status{
+		Mode: guard.NFTables, Condition: guard.Failing, Reason: "why", Since: ago(time.Hour), Peers: 3, LastCheck: ago(time.Second),
+		Repairs: 4, LastRepair: ago(time.Minute), Errors: 5, LastError: "why", LastErrorAt: ago(2 * time.Second),
+	})
+	want := Guard{
+		Mode: "nftables", State: GuardFailing, Reason: "why", Since: ago(time.Hour), Peers: 3, LastCheck: ago(time.Second),
+		Repairs: 4, LastRepair: ago(time.Minute), Failures: 5, LastError: "why", LastErrorAt: ago(2 * time.Second),
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	for _, c := range []guard.Condition{guard.Starting, guard.Active, guard.Off, guard.Unavailable, guard.Failing} {
+		if got := guardStateFrom(c); string(got) != string(c) || !strings.Contains(readDoc(t), "`"+string(got)+"`") {
+			t.Errorf("condition %s is %q, or docs/admin-api.md does not speak of it", c, got)
+		}
 	}
 }
 

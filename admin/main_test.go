@@ -55,6 +55,10 @@ func healthyStatus() Status {
 			LastResync:    ago(41 * time.Second), ResyncSeconds: 60,
 			Repairs: []Count{{Name: "deleted", Count: 1}}, Changes: []Count{{Name: "add", Count: 9}}, Errors: []Count{},
 		},
+		Guard: Guard{
+			Mode: "auto", State: GuardActive, Since: ago(5 * 24 * time.Hour), Peers: 3, LastCheck: ago(11 * time.Second),
+			Repairs: 2, LastRepair: ago(3 * time.Hour),
+		},
 		Config: Config{
 			File: "/etc/routed/routed.yaml", LastReloadOK: true,
 			LastReloadAt: ago(5 * 24 * time.Hour), LastSuccessAt: ago(5 * 24 * time.Hour),
@@ -107,6 +111,10 @@ func degradedStatus() Status {
 	s.Kernel.RulesWanted, s.Kernel.RulesPresent = 3, 2
 	s.Kernel.LastError, s.Kernel.LastErrorAt = "add route 20.1.47.128/26 via 9.111.255.77: network is unreachable", ago(64*time.Second)
 	s.Kernel.Errors = []Count{{Name: "add ENETUNREACH", Count: 2}}
+	s.Guard = Guard{
+		Mode: "nftables", State: GuardUnavailable, Reason: "not permitted, CAP_NET_ADMIN is needed: look for table inet routed: operation not permitted",
+		Since: ago(5 * 24 * time.Hour), Peers: 43, Failures: 7200,
+	}
 	s.Config.LastReloadOK, s.Config.LastReloadAt = false, ago(30*time.Minute)
 	s.Config.LastReloadError = "remotes[0].podCIDRs[1]: \"20.2.0.0/99\" is no prefix\n  12 | - 20.2.0.0/99"
 	return s

@@ -21,6 +21,7 @@ const (
 	CodeNotAdopted         Code = "kernel-not-adopted"
 	CodeOwnBlocksRefused   Code = "own-blocks-refused"
 	CodeNodesDown          Code = "nodes-down"
+	CodeGuardDown          Code = "guard-down"
 	CodeReloadFailed       Code = "reload-failed"
 	CodeBlockConflict      Code = "block-conflict"
 	CodeRejections         Code = "announcements-rejected"
@@ -34,7 +35,7 @@ func Codes() []Code {
 	return []Code{
 		CodeBIRDDown, CodeClusterUnreachable, CodeRulesMissing, CodeRoutesShadowed, CodeRoutesConflict,
 		CodeRoutesUnresolved, CodeRoutesMismatched, CodeRoutesMissing, CodeNotAdopted, CodeOwnBlocksRefused,
-		CodeNodesDown, CodeReloadFailed, CodeBlockConflict, CodeRejections, CodeRoutesStale, CodeResyncOverdue,
+		CodeNodesDown, CodeGuardDown, CodeReloadFailed, CodeBlockConflict, CodeRejections, CodeRoutesStale, CodeResyncOverdue,
 		CodeNotConverged,
 	}
 }
@@ -42,7 +43,7 @@ func Codes() []Code {
 // Problems says what is wrong with a node, the worst first; a healthy node has none. It does not look at s.Problems.
 func Problems(s Status) []Problem {
 	out := slices.Concat(
-		birdDown(s), ownRefused(s), rulesMissing(s), notAdopted(s), reloadFailed(s), resyncOverdue(s), notConverged(s),
+		birdDown(s), ownRefused(s), rulesMissing(s), notAdopted(s), guardDown(s), reloadFailed(s), resyncOverdue(s), notConverged(s),
 	)
 	for _, c := range s.Clusters {
 		out = slices.Concat(out, nodesMissing(s, c), routesAstray(c), conflicts(c), rejections(s, c), stale(s, c))

@@ -79,6 +79,26 @@ func notAdopted(s Status) []Problem {
 	}}
 }
 
+// guardDown: a guard that is demanded is not there, or one that could be there is not as wanted. That a host cannot have
+// one is no problem where the configuration leaves it open.
+func guardDown(s Status) []Problem {
+	g := s.Guard
+	demanded := g.Mode == "nftables"
+	if g.State != GuardFailing && (g.State != GuardUnavailable || !demanded) {
+		return nil
+	}
+	text := "the kernel does not guard the BGP port as wanted"
+	remedy := "see `nft list table inet routed` and the daemon's log; meanwhile keep the port closed to others than the remote nodes"
+	if g.Mode == "none" {
+		text, remedy = "the guard in front of the BGP port cannot be removed", "remove it by hand: `nft delete table inet routed`"
+	}
+	return []Problem{{
+		Severity: Warning, Code: CodeGuardDown,
+		Text:   fmt.Sprintf("%s, for %s: %s", text, s.age(g.Since), firstLine(g.Reason)),
+		Remedy: remedy,
+	}}
+}
+
 func reloadFailed(s Status) []Problem {
 	c := s.Config
 	if c.LastReloadOK {

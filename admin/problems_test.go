@@ -25,7 +25,7 @@ func TestProblems(t *testing.T) {
 	}{
 		{"BIRD lost", func(s *Status) {
 			*s = degradedStatus()
-			s.Clusters, s.Kernel, s.Config = nil, healthyStatus().Kernel, healthyStatus().Config
+			s.Clusters, s.Kernel, s.Guard, s.Config = nil, healthyStatus().Kernel, healthyStatus().Guard, healthyStatus().Config
 		}, Critical, CodeBIRDDown, []string{"127.0.0.1", "3m12s", "hold timer expired", "2 blocks", "2026-03-14T12:56:48Z"}},
 		{"BIRD never seen", func(s *Status) {
 			s.BIRD[0].Up, s.BIRD[0].Since, s.Node.Started = false, time.Time{}, ago(12*time.Second)
@@ -66,6 +66,15 @@ func TestProblems(t *testing.T) {
 			s.BIRD[0].Prefixes = []PrefixCount{{Family: "ipv4", Received: 2, Rejected: 2}}
 			s.BIRD[0].LastRejected = []Rejection{{Prefix: prefix("192.168.0.0/26"), Detail: "outside"}}
 		}, Warning, CodeOwnBlocksRefused, []string{"2 prefixes", "192.168.0.0/26 (outside)"}},
+		{"guard demanded, but this host cannot", func(s *Status) {
+			s.Guard = Guard{Mode: "nftables", State: GuardUnavailable, Reason: "no nf_tables", Since: ago(time.Minute)}
+		}, Warning, CodeGuardDown, []string{"does not guard the BGP port", "for 1m", "no nf_tables"}},
+		{"guard kept out", func(s *Status) {
+			s.Guard = Guard{Mode: "auto", State: GuardFailing, Reason: "made by somebody else", Since: ago(time.Minute)}
+		}, Warning, CodeGuardDown, []string{"made by somebody else"}},
+		{"guard cannot be removed", func(s *Status) {
+			s.Guard = Guard{Mode: "none", State: GuardFailing, Reason: "busy", Since: ago(time.Minute)}
+		}, Warning, CodeGuardDown, []string{"cannot be removed", "busy"}},
 		{"reload refused", func(s *Status) {
 			s.Config = degradedStatus().Config
 		}, Warning, CodeReloadFailed, []string{"/etc/routed/routed.yaml", "30m ago", "is no prefix; the configuration from before"}},
@@ -124,7 +133,12 @@ func TestNoProblem(t *testing.T) {
 		},
 		"a resync that is a little late": func(s *Status) { s.Kernel.LastResync = ago(3 * time.Minute) },
 		"no resync wanted":               func(s *Status) { s.Kernel.ResyncSeconds, s.Kernel.LastResync = 0, time.Time{} },
-		"a node without pods":            func(s *Status) { s.Mesh.OwnBlocks, s.BIRD[0].Prefixes = nil, nil },
+		"a host that cannot have a guard, where none is demanded": func(s *Status) {
+			s.Guard = Guard{Mode: "auto", State: GuardUnavailable, Reason: "no nf_tables", Since: ago(time.Hour)}
+		},
+		"no guard wanted":     func(s *Status) { s.Guard = Guard{Mode: "none", State: GuardOff} },
+		"guard repaired":      func(s *Status) { s.Guard.Repairs, s.Guard.LastRepair = 3, ago(time.Minute) },
+		"a node without pods": func(s *Status) { s.Mesh.OwnBlocks, s.BIRD[0].Prefixes = nil, nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := healthyStatus()

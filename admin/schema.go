@@ -25,6 +25,7 @@ type Status struct {
 	BIRD     []Peer    `json:"bird"` // the sessions with the local BIRD
 	Clusters []Cluster `json:"clusters"`
 	Kernel   Kernel    `json:"kernel"`
+	Guard    Guard     `json:"guard"`
 	Config   Config    `json:"config"`
 }
 
@@ -158,6 +159,33 @@ type Reconcile struct {
 	At              time.Time `json:"at"`
 	DurationSeconds float64   `json:"duration_seconds"`
 }
+
+// Guard is the packet filter in front of the BGP port.
+type Guard struct {
+	Mode        string     `json:"mode"` // as configured: auto, nftables, none
+	State       GuardState `json:"state"`
+	Reason      string     `json:"reason,omitempty"` // why it is neither active nor off
+	Since       time.Time  `json:"since,omitzero"`   // of the state
+	Peers       int        `json:"peers"`            // remote nodes that may connect
+	LastCheck   time.Time  `json:"last_check,omitzero"`
+	Repairs     uint64     `json:"repairs"` // times that somebody had changed it
+	LastRepair  time.Time  `json:"last_repair,omitzero"`
+	Failures    uint64     `json:"failures"`
+	LastError   string     `json:"last_error,omitempty"`
+	LastErrorAt time.Time  `json:"last_error_at,omitzero"`
+}
+
+// GuardState is how the guard stands.
+type GuardState string
+
+// The states of the guard.
+const (
+	GuardStarting    GuardState = "starting"    // nothing was tried yet
+	GuardActive      GuardState = "active"      // the kernel has it as wanted
+	GuardOff         GuardState = "off"         // not wanted
+	GuardUnavailable GuardState = "unavailable" // this host cannot have it
+	GuardFailing     GuardState = "failing"     // it could be there, but is not as wanted
+)
 
 // Count is a named count since the daemon started.
 type Count struct {

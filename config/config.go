@@ -56,8 +56,9 @@ type Guard string
 
 // The guards there are.
 const (
-	GuardAuto Guard = "auto" // the best the host has; for now that is the same as GuardNone
-	GuardNone Guard = "none"
+	GuardAuto     Guard = "auto"     // GuardNFTables where the host can have it, else none, and a warning
+	GuardNFTables Guard = "nftables" // only roster peers with enough TTL, and the local BIRD, reach the port
+	GuardNone     Guard = "none"
 )
 
 // Remote is one remote cluster.

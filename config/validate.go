@@ -177,11 +177,7 @@ func (v *validator) listen(r rawListen, n Node) Listen {
 			}
 		}
 	}
-	if r.Guard.text == "nftables" {
-		v.unsupported(r.Guard.place, "write auto or none")
-		return l
-	}
-	l.Guard = Guard(v.choice(r.Guard, string(GuardAuto), string(GuardNone)))
+	l.Guard = Guard(v.choice(r.Guard, string(GuardAuto), string(GuardNFTables), string(GuardNone)))
 	return l
 }
 

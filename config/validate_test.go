@@ -171,8 +171,8 @@ func TestListen(t *testing.T) {
 		listen("port empty", "  port: ''\n", `14:9 listen.port: "" is not a whole number from 1 to 65535`),
 		listen("every address", "  addresses: [0.0.0.0]\n", "14:15 listen.addresses[0]: 0.0.0.0 is every address; name the ones to listen on"),
 		listen("twice", "  addresses:\n  - fd00::1\n  - FD00:0::1\n", "16:5 listen.addresses[1]: fd00::1 is already listen.addresses[0] (line 15)"),
-		listen("guard later", "  guard: nftables\n", "14:10 listen.guard: not supported yet; write auto or none"),
-		listen("guard unknown", "  guard: iptables\n", `14:10 listen.guard: "iptables" is not one of auto, none`),
+		listen("nftables", "  guard: nftables\n"),
+		listen("guard unknown", "  guard: iptables\n", `14:10 listen.guard: "iptables" is not one of auto, nftables, none`),
 	})
 }
 

@@ -23,6 +23,7 @@ func TestOperating(t *testing.T) {
 		t.Run("RefusedReload", m.testRefusedReload) &&
 		t.Run("PeersAndRoutes", m.testPeersAndRoutes) &&
 		t.Run("Plan", m.testPlan) &&
+		t.Run("Guard", m.testGuard) &&
 		t.Run("FlushOnExit", m.testFlushOnExit) &&
 		t.Run("Flush", m.testFlush)
 	m.checkRaces(t)
@@ -215,8 +216,8 @@ func (m *mesh) testFlushOnExit(t *testing.T) {
 	must(t, daemon.Wait())
 	hops, err := node.NextHops(m.ctx, lab.RoutedTable)
 	must(t, err)
-	if len(hops) != 0 {
-		t.Errorf("left by a daemon that was to flush: %v", hops)
+	if tables := nft(m.ctx, t, node, "list", "tables"); len(hops) != 0 || tables != "" {
+		t.Errorf("left by a daemon that was to flush: %v %s", hops, tables)
 	}
 	must(t, node.StartRouted(m.ctx, m.binary, m.bird.Peering))
 	m.waitHealthy(t)
@@ -236,8 +237,11 @@ func (m *mesh) testFlush(t *testing.T) {
 	}
 	out, status, err = node.Routed(m.ctx, "flush", "--config", node.RoutedConfigPath())
 	must(t, err)
-	if status != 0 || !strings.Contains(out, "removed 3 routes") || !strings.Contains(out, "1 rules") {
+	if status != 0 || !strings.Contains(out, "removed 3 routes") || !strings.Contains(out, "1 rules") || !strings.Contains(out, "inet routed") {
 		t.Errorf("flush exits %d: %s", status, out)
+	}
+	if tables := nft(m.ctx, t, node, "list", "tables"); tables != "" {
+		t.Errorf("a packet filter is left: %s", tables)
 	}
 	rules, err := node.IP(m.ctx, "rule")
 	must(t, err)

@@ -1,6 +1,8 @@
 package metrics
 
 import (
+	"routed/guard"
+
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -45,6 +47,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	c.clusters(e, s.Mesh)
 	c.routes(e, s)
 	c.kernel(e, s.Kernel)
+	e.gauge(c.d.guardActive, number(s.Guard.Condition == guard.Active))
 	e.gauge(c.d.reloadOK, number(s.Reload.Successful))
 	e.gauge(c.d.reloadAt, unix(s.Reload.LastSuccessAt))
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"routed/guard"
 	"routed/kernel"
 	"routed/peering"
 
@@ -71,6 +72,7 @@ func sample() Snapshot {
 			Changes: kernel.Changes{Add: 6, Replace: 7, Delete: 8},
 			Errors:  []kernel.ErrorCount{{Op: "add", Errno: "ENETUNREACH", Count: 9}},
 		},
+		Guard:  guard.Status{Mode: guard.Auto, Condition: guard.Active},
 		Reload: Reload{Successful: true, LastSuccessAt: at(500)},
 	}
 }
@@ -188,6 +190,7 @@ func names() []string {
 		"routed_routes", "routed_route_repairs_total", "routed_route_changes_total", "routed_reconcile_errors_total",
 		"routed_reconcile_duration_seconds", "routed_convergence_seconds",
 		"routed_last_successful_resync_timestamp_seconds", "routed_netlink_overruns_total",
+		"routed_guard_active",
 		"routed_config_last_reload_successful", "routed_config_last_reload_success_timestamp_seconds",
 	}
 }

@@ -9,13 +9,14 @@ type descs struct {
 	nodes, blocks, conflicts           *prometheus.Desc
 	routes, repairs, changes, errors   *prometheus.Desc
 	lastResync, overruns               *prometheus.Desc
+	guardActive                        *prometheus.Desc
 	reloadOK, reloadAt                 *prometheus.Desc
 }
 
 func (d descs) all() []*prometheus.Desc {
 	return []*prometheus.Desc{
 		d.sessionUp, d.sessionAt, d.sessionFlaps, d.prefixes, d.rejected, d.nodes, d.blocks, d.conflicts,
-		d.routes, d.repairs, d.changes, d.errors, d.lastResync, d.overruns, d.reloadOK, d.reloadAt,
+		d.routes, d.repairs, d.changes, d.errors, d.lastResync, d.overruns, d.guardActive, d.reloadOK, d.reloadAt,
 	}
 }
 
@@ -48,8 +49,9 @@ func newDescs(o Options) descs {
 		errors:  desc("reconcile_errors_total", "Kernel operations that failed.", "op", "errno"),
 		lastResync: desc("last_successful_resync_timestamp_seconds",
 			"When the last full compare with the kernel that succeeded ended; 0: none yet."),
-		overruns: desc("netlink_overruns_total", "Times that kernel events were lost; a full compare follows each."),
-		reloadOK: desc("config_last_reload_successful", "Whether the last load of the configuration was accepted."),
-		reloadAt: desc("config_last_reload_success_timestamp_seconds", "When a configuration was last accepted."),
+		overruns:    desc("netlink_overruns_total", "Times that kernel events were lost; a full compare follows each."),
+		guardActive: desc("guard_active", "Whether the kernel lets only roster peers and the local BIRD reach the BGP port."),
+		reloadOK:    desc("config_last_reload_successful", "Whether the last load of the configuration was accepted."),
+		reloadAt:    desc("config_last_reload_success_timestamp_seconds", "When a configuration was last accepted."),
 	}
 }

@@ -3,6 +3,7 @@ package metrics
 import (
 	"time"
 
+	"routed/guard"
 	"routed/kernel"
 	"routed/peering"
 )
@@ -13,6 +14,7 @@ type Snapshot struct {
 	Mesh       peering.Status
 	Advertised []Advertised
 	Kernel     kernel.Status
+	Guard      guard.Status
 	Reload     Reload
 }
 

@@ -168,10 +168,32 @@ func writeKernel(w *bufio.Writer, s admin.Status, o Options) {
 		field(w, "reconciled", fmt.Sprintf("%s ago (%s, took %s)", age(s.At, r.At), r.Kind, took(r.DurationSeconds)))
 	}
 	field(w, "full compare", ago(s.At, k.LastResync))
+	writeGuard(w, s, o)
 	if k.LastError != "" {
 		for i, line := range wrap(fmt.Sprintf("%s: %s", ago(s.At, k.LastErrorAt), k.LastError), width-fieldStart) {
 			field(w, []string{"last error", ""}[min(i, 1)], line)
 		}
+	}
+}
+
+// writeGuard says how the packet filter in front of the BGP port is. A daemon of an earlier release has none.
+func writeGuard(w *bufio.Writer, s admin.Status, o Options) {
+	g := s.Guard
+	switch g.State {
+	case "":
+	case admin.GuardActive:
+		text := fmt.Sprintf("%s, %s may connect", o.paint(good, string(g.State)), plural(g.Peers, "peer"))
+		if g.Repairs > 0 {
+			text += fmt.Sprintf(", repaired %s, last %s", plural(int(g.Repairs), "time"), ago(s.At, g.LastRepair))
+		}
+		field(w, "guard", text)
+	case admin.GuardUnavailable, admin.GuardFailing:
+		field(w, "guard", o.paint(warn, string(g.State))+" for "+age(s.At, g.Since))
+		for _, line := range wrap(g.Reason, width-fieldStart) {
+			field(w, "", line)
+		}
+	default:
+		field(w, "guard", string(g.State))
 	}
 }
 

@@ -64,6 +64,7 @@ func justStarted(s admin.Status) admin.Status {
 	s.BIRD[0].Up, s.BIRD[0].State, s.BIRD[0].Since = false, "connect", never
 	s.Clusters = nil
 	s.Kernel.LastReconcile, s.Kernel.LastResync = admin.Reconcile{}, never
+	s.Guard = admin.Guard{Mode: "auto", State: admin.GuardStarting}
 	s.Problems = admin.Problems(s)
 	return s
 }

@@ -11,6 +11,7 @@ import (
 	"routed/admin"
 	"routed/bgp"
 	"routed/config"
+	"routed/guard"
 	"routed/kernel"
 	"routed/metrics"
 	"routed/peering"
@@ -36,6 +37,7 @@ type daemon struct {
 
 	netlink    *kernel.Netlink
 	reconciler *kernel.Reconciler
+	guard      *guard.Keeper
 	speaker    *bgp.Speaker
 	loop       *meshLoop
 	timings    *metrics.Timings
@@ -55,6 +57,9 @@ func newDaemon(path string, cfg *config.Config, roster peering.Roster, log *slog
 	}
 	d.reconciler = kernel.NewReconciler(kernelConfig(cfg, log, d.timings), d.netlink)
 	d.loop = newMeshLoop(peering.NewMesh(meshConfig(cfg), now), d.speaker, d.reconciler, log)
+	d.guard = guard.NewKeeper(guardConfig(cfg, log))
+	d.loop.onRoster = func(r peering.Roster) { d.guard.Set(guardState(cfg, r)) }
+	d.loop.onRoster(roster)
 	return d, nil
 }
 
@@ -85,7 +90,8 @@ func (d *daemon) serve(ctx context.Context, cfg *config.Config) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(named("kernel", func() error { return d.reconciler.Run(ctx) }))
-	g.Go(named("bgp", func() error { return d.speaker.Run(ctx, d.loop.updates) }))
+	g.Go(named("guard", func() error { return d.guard.Run(ctx) }))
+	g.Go(named("bgp", func() error { return d.speakBehindGuard(ctx) }))
 	g.Go(named("evidence", func() error {
 		return kernel.WatchLocalBlocks(ctx, cfg.Cluster.PodCIDRs, d.log, d.loop.evidence)
 	}))
@@ -114,13 +120,15 @@ func (d *daemon) startMesh(ctx context.Context) error {
 	return d.loop.Run(ctx)
 }
 
-// flush removes our routes and rules at the end (kernel.onExit: flush).
+// flush removes our routes, rules and packet filter at the end (kernel.onExit: flush).
 func (d *daemon) flush(ctx context.Context, cfg *config.Config) error {
 	ctx, cancel := context.WithTimeout(ctx, flushWithin)
 	defer cancel()
 	removed, err := kernel.Flush(ctx, kernelConfig(cfg, d.log, nil), d.netlink)
-	d.log.Info("removed our routes and rules", "event", "flush", "routes", removed.Routes, "rules", removed.Rules)
-	return err
+	guarded, guardErr := guard.Flush()
+	d.log.Info("removed our routes, rules and packet filter", "event", "flush", "routes", removed.Routes, "rules", removed.Rules,
+		"guard", guarded)
+	return errors.Join(err, guardErr)
 }
 
 // named says in an error which part of the daemon failed.

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
+	"routed/guard"
 	"routed/kernel"
 
 	"github.com/spf13/cobra"
@@ -12,9 +14,9 @@ func newFlushCommand() *cobra.Command {
 	var path string
 	cmd := &cobra.Command{
 		Use:   "flush --config FILE",
-		Short: "Remove every route and rule that routed owns",
-		Long: "Removes every route and rule that routed owns, for uninstalling. It touches nothing else. Stop the daemon first: a\n" +
-			"running one puts everything back.",
+		Short: "Remove every route, rule and packet filter that routed owns",
+		Long: "Removes every route and rule that routed owns, and its nftables table, for uninstalling. It touches nothing else. Stop the\n" +
+			"daemon first: a running one puts everything back.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			fib, err := kernel.NewNetlink()
@@ -29,7 +31,11 @@ func newFlushCommand() *cobra.Command {
 			removed, err := kernel.Flush(cmd.Context(), kernelConfig(cfg, nil, nil), fib)
 			fmt.Fprintf(cmd.OutOrStdout(), "removed %d routes (table %d, protocol %d) and %d rules\n",
 				removed.Routes, cfg.Kernel.Table, cfg.Kernel.Protocol, removed.Rules)
-			return err
+			guarded, guardErr := guard.Flush()
+			if guarded {
+				fmt.Fprintln(cmd.OutOrStdout(), "removed the guard in front of the BGP port (nftables table inet routed)")
+			}
+			return errors.Join(err, guardErr)
 		},
 	}
 	configFlag(cmd, &path)

@@ -40,6 +40,8 @@ type meshLoop struct {
 	fib     fib
 	log     *slog.Logger
 
+	onRoster func(peering.Roster) // told of every new roster; must not block; nil: nobody
+
 	updates  chan peering.Update // from the speaker; it waits when the loop is busy
 	evidence chan []netip.Prefix // this node's own blocks as the kernel shows them
 	asks     chan func(now time.Time)
@@ -173,6 +175,9 @@ func (l *meshLoop) setRoster(ctx context.Context, now time.Time, r peering.Roste
 		cidrs = append(cidrs, c.PodCIDRs...)
 	}
 	l.fib.SetLookups(cidrs)
+	if l.onRoster != nil {
+		l.onRoster(r)
+	}
 	l.act(ctx, ch, time.Time{})
 }
 

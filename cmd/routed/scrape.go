@@ -39,6 +39,7 @@ func (d *daemon) snapshot(ctx context.Context) (metrics.Snapshot, error) {
 		Mesh:       mesh,
 		Advertised: advertised(mesh),
 		Kernel:     d.reconciler.Status(),
+		Guard:      d.guard.Status(),
 		Reload:     metrics.Reload{Successful: reload.LastReloadOK, LastSuccessAt: reload.LastSuccessAt},
 	}, nil
 }

@@ -47,6 +47,7 @@ func (d *daemon) Status(ctx context.Context) (admin.Status, error) {
 		BIRD:     []admin.Peer{},
 		Clusters: []admin.Cluster{},
 		Kernel:   admin.KernelFrom(k, cfg.Kernel.Table, cfg.Kernel.Protocol, cfg.Kernel.ResyncInterval),
+		Guard:    admin.GuardFrom(d.guard.Status()),
 		Config:   d.settings.status(),
 	}
 	s.Kernel.LastReconcile = admin.Reconcile{Kind: last.Kind, At: last.At, DurationSeconds: last.Took.Seconds()}
