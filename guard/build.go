@@ -80,7 +80,7 @@ func (b *builder) input() {
 			destinationPort(b.state.Port), destination(f, listenSet(f)), goTo(chainSpeaker))
 	}
 	for _, g := range b.groups {
-		if g.port != 0 && g.ttl > 1 {
+		if g.port != 0 {
 			b.add(chainInput, "answers from too far",
 				sourcePort(g.port), from(g.family, g.set()), noControlBits(), ttlBelow(g.family, g.ttl), drop())
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"slices"
 	"testing"
 	"time"
 
@@ -57,22 +58,21 @@ func TestKernelWatch(t *testing.T) {
 
 // event is a message of nf_tables.
 func event(kind uint16, nfproto uint8, attributes ...[]byte) []byte {
-	b := make([]byte, unix.NLMSG_HDRLEN+4)
-	b[unix.NLMSG_HDRLEN] = nfproto
-	for _, a := range attributes {
-		b = append(b, a...)
-	}
+	head := make([]byte, unix.NLMSG_HDRLEN+4)
+	head[unix.NLMSG_HDRLEN] = nfproto
+	b := slices.Concat(append([][]byte{head}, attributes...)...)
 	binary.NativeEndian.PutUint32(b, uint32(len(b)))
 	binary.NativeEndian.PutUint16(b[4:], unix.NFNL_SUBSYS_NFTABLES<<8|kind)
 	return b
 }
 
 func attribute(kind uint16, value string) []byte {
-	b := make([]byte, unix.SizeofNlAttr, 64)
-	binary.NativeEndian.PutUint16(b, uint16(unix.SizeofNlAttr+len(value)))
+	length := unix.SizeofNlAttr + len(value)
+	b := make([]byte, align(length))
+	binary.NativeEndian.PutUint16(b, uint16(length))
 	binary.NativeEndian.PutUint16(b[2:], kind)
-	b = append(b, value...)
-	return append(b, make([]byte, align(len(b))-len(b))...)
+	copy(b[unix.SizeofNlAttr:], value)
+	return b
 }
 
 func TestWatcherReadsNames(t *testing.T) {
