@@ -167,9 +167,6 @@ func (l *loop) setState(e *entry, s State) {
 		e.shadow = ""
 		delete(l.shadowed, e)
 	}
-	if s == StateShadowed {
-		l.shadowed[e] = struct{}{}
-	}
 	e.state, e.since = s, time.Now().UnixNano()
 	l.tally.dirty = true
 }

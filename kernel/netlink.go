@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"sync"
 	"syscall"
 	"time"
@@ -24,21 +23,20 @@ const (
 
 // Netlink is the kernel of one network namespace: that of the thread that called NewNetlink.
 //
-// The github.com/vishvananda/netlink library does what it can do without loss: requests and dumps, the rules, the FIB
-// lookup. Ours are the batched writes of routes, since the library waits for an answer to each; the event subscription,
-// since the library's cannot report an overrun nor leave out our own events; and the decoding of routes, rules, links
-// and addresses, since the library's leaves out attributes that it does not know, by which we tell what is not ours,
-// cannot be used on events, or panics on an attribute that is cut short.
+// The github.com/vishvananda/netlink library does what it can do without loss: dumps and the rules. Ours are the
+// batched writes of routes, since the library waits for an answer to each; the event subscription, since the library's
+// cannot report an overrun nor leave out our own events; the FIB lookup, at half the cost; and the decoding of routes,
+// rules, links and addresses, since the library's leaves out attributes that it does not know, by which we tell what is
+// not ours, cannot be used on events, or panics on an attribute that is cut short.
 type Netlink struct {
 	writer *nlConn         // changes of routes
-	handle *netlink.Handle // rule changes and lookups
+	handle *netlink.Handle // rule changes
+	asker  *nlConn         // lookups
 	query  *dumper         // short dumps
 	tables *dumper         // dumps of tables, which may take a while
 
 	mu     sync.Mutex
 	events *watchConn // opened with the others, taken by the first Watch
-
-	out encoder // of writer
 }
 
 // NewNetlink opens the sockets. Close them when nothing uses the FIB any more.
@@ -53,6 +51,9 @@ func NewNetlink() (*Netlink, error) {
 func (n *Netlink) open() error {
 	var err error
 	if n.writer, err = openConn(); err != nil {
+		return err
+	}
+	if n.asker, err = openConn(); err != nil {
 		return err
 	}
 	if n.query, err = openDumper(); err != nil {
@@ -74,8 +75,10 @@ func (n *Netlink) open() error {
 // Close closes the sockets.
 func (n *Netlink) Close() error {
 	var errs []error
-	if n.writer != nil {
-		errs = append(errs, n.writer.close())
+	for _, c := range []*nlConn{n.writer, n.asker} {
+		if c != nil {
+			errs = append(errs, c.close())
+		}
 	}
 	for _, d := range []*dumper{n.query, n.tables} {
 		if d != nil {
@@ -116,13 +119,13 @@ func (n *Netlink) Apply(ops []Op) []error {
 
 func (n *Netlink) applyBatch(ops []Op, errs []error) {
 	first := n.writer.seq + 1
-	n.out.reset()
+	n.writer.out.reset()
 	for i, o := range ops {
-		n.out.op(o, first+uint32(i))
+		n.writer.out.op(o, first+uint32(i))
 	}
-	n.out.acknowledge()
+	n.writer.out.acknowledge()
 	n.writer.seq += uint32(len(ops))
-	if err := n.writer.send(n.out.buf); err != nil {
+	if err := n.writer.send(n.writer.out.buf); err != nil {
 		n.splitBatch(ops, errs, err)
 		return
 	}
@@ -210,27 +213,4 @@ func (n *Netlink) Topology(ctx context.Context) (Topology, error) {
 		return t, fmt.Errorf("dump the addresses: %w", err)
 	}
 	return t, nil
-}
-
-// Lookup asks for the route to an address (RTM_GETROUTE); its Prefix is the address itself. An address that the
-// kernel has no route to is an error that is unix.ENETUNREACH.
-func (n *Netlink) Lookup(addr netip.Addr) (FIBRoute, error) {
-	addr = addr.Unmap()
-	routes, err := n.handle.RouteGet(addr.AsSlice())
-	if err != nil {
-		return FIBRoute{}, fmt.Errorf("look up %s: %w", addr, err)
-	}
-	if len(routes) == 0 {
-		return FIBRoute{}, fmt.Errorf("look up %s: the kernel's answer is empty", addr)
-	}
-	r := routes[0]
-	return FIBRoute{
-		Prefix:   netip.PrefixFrom(addr, addr.BitLen()),
-		Gateway:  addrOf(r.Gw),
-		Device:   int32(r.LinkIndex),
-		Metric:   uint32(r.Priority),
-		Protocol: uint8(r.Protocol),
-		Type:     uint8(r.Type),
-		TOS:      uint8(r.Tos),
-	}, nil
 }

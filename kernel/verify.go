@@ -2,58 +2,185 @@ package kernel
 
 import (
 	"fmt"
+	"math/bits"
 	"net/netip"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// A route in our table is not yet a route that packets take: a rule of higher priority or, in main, a more specific
-// route may win. So the kernel itself is asked, a few routes at a time: all of them within verifyRound or, when
-// there are few, verifyLeast a turn.
+// A route in our table is not yet a route that packets take: a rule of higher priority or a more specific route may win.
+// So the kernel itself is asked, a few routes at a time: all of them within verifyRound or, when there are few,
+// verifyLeast a turn, and another address of each block every time round.
+//
+// What can shadow a route is mostly heard of. A foreign route in our table has the wanted ones that it overlays looked
+// up in the next turn, and so has a route that was just installed. A rule that may win has all of them looked up in
+// haste; and as long as there is one the rotation is quicker, since then routes of tables that we do not listen to count.
 const (
 	verifyInterval = time.Second
 	verifyRound    = 30 * time.Minute
 	verifyLeast    = 32
-	verifyShadowed = 128 // of the routes known to be shadowed, in each turn besides
+	verifyShadowed = 128  // of the routes known to be shadowed, in each turn besides
+	suspectsMost   = 1024 // that wait for their turn; the others wait for the rotation's
+
+	verifyMany  = 200                    // a turn in haste: about a millisecond
+	verifyHaste = 50 * time.Millisecond  // between those
+	verifyQuick = 200 * time.Millisecond // while a rule may win
 )
 
-// verifySome looks up some routes, in rotation.
-func (l *loop) verifySome(now time.Time) {
-	l.verifyAt = now.Add(verifyInterval)
-	again := 0
-	for e := range l.shadowed {
-		if again++; again > verifyShadowed {
-			break
-		}
-		l.verify(e)
-	}
-	n := min(len(l.all), max(verifyLeast, len(l.all)/int(verifyRound/verifyInterval)+1))
-	for range n {
-		if l.verifyNext >= len(l.all) {
-			l.verifyNext = 0
-		}
-		if e := l.all[l.verifyNext]; e != nil && e.wanted() && e.state == StateInstalled && !e.queued {
-			l.verify(e)
-		}
-		l.verifyNext++
+// verifier is what the loop knows of its lookups.
+type verifier struct {
+	next     int       // where in loop.all the rotation stands
+	lap      uint32    // how often it went round
+	haste    int       // how many entries the rotation still takes in haste
+	rivals   bool      // there is a rule that may win over ours
+	suspects []suspect // looked up in the next turn
+	lengths  [2][129]bool
+	at       time.Time // of the next turn; zero: nothing is looked up, since no lookup leads to the table
+}
+
+// suspect is a route that something may have come before, and an address that would show it.
+type suspect struct {
+	entry *entry
+	addr  netip.Addr
+}
+
+// suspect has a route looked up in the next turn.
+func (l *loop) suspect(e *entry, addr netip.Addr) {
+	if len(l.verifier.suspects) < suspectsMost {
+		l.verifier.suspects = append(l.verifier.suspects, suspect{e, addr})
 	}
 }
 
-// verify asks the kernel where it would send a packet for the prefix.
-func (l *loop) verify(e *entry) {
-	found, err := l.r.fib.Lookup(probe(e.prefix))
-	answer := ""
+// overlaid has the wanted routes looked up, at once, that a foreign route takes packets from or took: those to the same
+// prefix or a shorter one.
+func (l *loop) overlaid(r FIBRoute) {
+	if l.r.own.owns(r) {
+		return
+	}
+	lengths := &l.verifier.lengths[familyIndex(r.Prefix)]
+	for length := r.Prefix.Bits(); length >= 0; length-- {
+		if !lengths[length] {
+			continue
+		}
+		e := l.entries[netip.PrefixFrom(r.Prefix.Addr(), length).Masked()]
+		if e == nil || !e.wanted() {
+			continue
+		}
+		if e.state != StateShadowed { // those are looked up in each turn
+			l.suspect(e, probe(r.Prefix, 0))
+		}
+		l.verifySoon()
+	}
+}
+
+// hasten has all routes looked up soon.
+func (l *loop) hasten() {
+	l.verifier.haste = len(l.all)
+	l.verifySoon()
+}
+
+// verifySoon has the next turn come soon.
+func (l *loop) verifySoon() {
+	if soon := time.Now().Add(verifyHaste); soon.Before(l.verifier.at) {
+		l.verifier.at = soon
+	}
+}
+
+// verifySome looks up some routes: those under suspicion, those known to be shadowed, and the next in rotation.
+func (l *loop) verifySome(now time.Time) {
+	v := &l.verifier
+	least, pause := verifyLeast, verifyInterval
 	switch {
+	case v.haste > 0:
+		least, pause = verifyMany, verifyHaste
+	case v.rivals:
+		least, pause = verifyMany, verifyQuick
+	}
+	v.at = now.Add(pause)
+	l.verifySuspects()
+	again := 0
+	for e, addr := range l.shadowed {
+		if again++; again > verifyShadowed {
+			break
+		}
+		l.verify(e, addr)
+	}
+	n := min(len(l.all), max(least, len(l.all)/int(verifyRound/pause)+1))
+	v.haste = max(v.haste-n, 0)
+	for range n {
+		l.verifyNext()
+	}
+}
+
+func (l *loop) verifySuspects() {
+	v := &l.verifier
+	n := min(len(v.suspects), verifyMany)
+	for _, s := range v.suspects[:n] {
+		if s.entry.provable() {
+			l.verify(s.entry, s.addr)
+		}
+	}
+	if v.suspects = v.suspects[n:]; len(v.suspects) == 0 {
+		v.suspects = nil
+	}
+}
+
+// verifyNext looks up the next route in rotation. One of somebody else has those looked up that it overlays.
+func (l *loop) verifyNext() {
+	v := &l.verifier
+	if v.next >= len(l.all) {
+		v.next = 0
+		v.lap++
+	}
+	e := l.all[v.next]
+	v.next++
+	switch {
+	case e == nil:
+	case e.provable():
+		l.verify(e, probe(e.prefix, v.lap))
+	case !e.wanted():
+		for _, r := range e.have {
+			l.overlaid(r)
+		}
+	}
+}
+
+// provable says whether a lookup must answer with the wanted route.
+func (e *entry) provable() bool { return e.wanted() && e.state == StateInstalled && !e.queued }
+
+// verify asks the kernel where it would send a packet for an address of the prefix.
+func (l *loop) verify(e *entry, addr netip.Addr) {
+	answer := ""
+	found, err := l.r.fib.Lookup(addr)
+	switch {
+	case l.covered(e, addr):
 	case err != nil:
 		answer = "a lookup fails: " + err.Error()
 	case found.Gateway != e.hop.addr || found.Device != e.hop.way.device:
-		answer = fmt.Sprintf("a lookup of %s answers %s", probe(e.prefix), l.wayText(found))
+		answer = fmt.Sprintf("a lookup of %s answers %s", addr, l.wayText(found))
 	}
 	if answer == "" {
 		l.setState(e, StateInstalled)
 		return
 	}
 	l.setState(e, StateShadowed)
-	e.shadow = answer
+	l.shadowed[e], e.shadow = addr, answer
+}
+
+// covered says whether another wanted route is there for an address, within the block: an address that a node borrowed
+// out of the block of another.
+func (l *loop) covered(e *entry, addr netip.Addr) bool {
+	lengths := &l.verifier.lengths[familyIndex(e.prefix)]
+	for length := addr.BitLen(); length > e.prefix.Bits(); length-- {
+		if !lengths[length] {
+			continue
+		}
+		if other := l.entries[netip.PrefixFrom(addr, length).Masked()]; other != nil && other.wanted() {
+			return true
+		}
+	}
+	return false
 }
 
 func (l *loop) wayText(r FIBRoute) string {
@@ -67,11 +194,48 @@ func (l *loop) wayText(r FIBRoute) string {
 	return text
 }
 
-// probe is the first address of a prefix that a host may have.
-func probe(p netip.Prefix) netip.Addr {
+// probe is an address of a prefix that a host may have, another for each lap: the first, then that in the middle, those
+// of the quarters, the eighths and so on, so that what takes away a large part of a block is found early.
+func probe(p netip.Prefix, lap uint32) netip.Addr {
 	a := p.Addr()
-	if p.IsSingleIP() {
+	hostBits := min(a.BitLen()-p.Bits(), 16)
+	if hostBits == 0 {
 		return a
 	}
-	return a.Next()
+	host := max(bits.Reverse16(uint16(lap))>>(16-hostBits), 1)
+	b := a.As16()
+	b[14] |= byte(host >> 8)
+	b[15] |= byte(host)
+	if a.Is4() {
+		return netip.AddrFrom16(b).Unmap()
+	}
+	return netip.AddrFrom16(b)
+}
+
+// outranks says whether a rule can decide a lookup before the one that leads to our table.
+func (l *loop) outranks(r Rule) bool {
+	own, ours := l.r.own, l.r.own.priority
+	if own.table == mainTable {
+		ours = mainPriority
+	}
+	switch {
+	case r.Narrow || r.Priority > ours || own.serves(r):
+		return false
+	case !r.Other && (r.Table == own.table || r.Table == unix.RT_TABLE_LOCAL):
+		return false
+	}
+	return own.table == mainTable || l.concernsLookups(r)
+}
+
+// mainPriority is that of the kernel's own rule for the main table (fib_default_rules_init in net/ipv4/fib_rules.c).
+const mainPriority = 32766
+
+// concernsLookups says whether a rule is for addresses that our rules are for.
+func (l *loop) concernsLookups(r Rule) bool {
+	for _, p := range l.rulesWanted {
+		if isIPv6(p) == r.IPv6 && (!r.To.IsValid() || r.To.Overlaps(p)) {
+			return true
+		}
+	}
+	return false
 }
