@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"context"
 	"net/netip"
 	"slices"
 	"testing"
@@ -62,36 +63,102 @@ func genWanted() *rapid.Generator[[]Route] {
 	})
 }
 
-func foreignOf(table []FIBRoute) []FIBRoute {
-	return slices.DeleteFunc(slices.Clone(table), func(r FIBRoute) bool { return r.Protocol == 114 })
+func genRule() *rapid.Generator[Rule] {
+	return rapid.Custom(func(t *rapid.T) Rule {
+		r := testConfig().owner().rule(rapid.SampledFrom(ruleRanges()).Draw(t, "to"))
+		r.Protocol = rapid.SampledFrom([]uint8{114, 114, 0, unix.RTPROT_STATIC}).Draw(t, "rule protocol")
+		r.Priority = rapid.SampledFrom([]uint32{1790, 1790, 100}).Draw(t, "priority")
+		r.Table = rapid.SampledFrom([]uint32{testTable, testTable, mainTable}).Draw(t, "rule table")
+		r.Other = rapid.SampledFrom([]bool{false, false, true}).Draw(t, "other")
+		return r
+	})
 }
 
+// genRules makes rules as a kernel may have them: two that differ in their protocol only cannot be.
+func genRules() *rapid.Generator[[]Rule] {
+	return rapid.SliceOfNDistinct(genRule(), 0, 6, func(r Rule) Rule {
+		r.Protocol = 0
+		return r
+	})
+}
+
+func genLookups() *rapid.Generator[[]netip.Prefix] {
+	return rapid.SliceOfDistinct(rapid.SampledFrom(ruleRanges()), rapid.ID[netip.Prefix])
+}
+
+func ruleRanges() []netip.Prefix { return prefixes("20.1.0.0/16", "20.2.0.0/16", "2001:db8:20::/48") }
+
+// TestPlanProperties applies plans to a table of any content: what is wanted is there then, a second plan is empty,
+// nothing foreign is named or changed, and before deletes are allowed nothing is deleted.
 func TestPlanProperties(t *testing.T) {
-	o := testConfig().owner()
 	rapid.Check(t, func(t *rapid.T) {
-		wanted, table := genWanted().Draw(t, "wanted"), genTable().Draw(t, "table")
-		keep := rapid.Bool().Draw(t, "keep")
-		fib := &fakeFIB{topology: testTopology(), routes: slices.Clone(table)}
-		plan := o.planRoutes(fib.topology, wanted, table, keep)
-		for i, op := range plan.Ops {
-			if op.Route.Protocol != 114 {
-				t.Fatalf("%s is about a foreign route", op)
+		cfg := testConfig()
+		cfg.Table = rapid.SampledFrom([]uint32{testTable, mainTable}).Draw(t, "own table")
+		fib := newFake()
+		fib.own, fib.routes, fib.rules = cfg.owner(), genTable().Draw(t, "table"), genRules().Draw(t, "rules")
+		wanted, lookups := genWanted().Draw(t, "wanted"), genLookups().Draw(t, "lookups")
+		deletes := rapid.Bool().Draw(t, "deletes")
+		plan := func() Plan {
+			p, err := MakePlan(context.Background(), cfg, fib, wanted, lookups, deletes)
+			if err != nil {
+				t.Fatal(err)
 			}
-			if keep && op.Kind == OpDeleteRoute {
+			return p
+		}
+		for _, op := range plan().Ops {
+			if op.Kind.ofRoute() && op.Route.Protocol != 114 || !op.Kind.ofRoute() && op.Rule.Protocol != 114 {
+				t.Fatalf("%s is about something foreign", op)
+			}
+			if !deletes && (op.Kind == OpDeleteRoute || op.Kind == OpDeleteRule) {
 				t.Fatalf("%s before deletes are allowed", op)
 			}
-			if err := fib.Apply(plan.Ops[i : i+1])[0]; err != nil {
+			if err := fib.Apply([]Op{op})[0]; err != nil {
 				t.Fatalf("%s: %v", op, err)
 			}
 		}
-		if got := foreignOf(fib.routes); !slices.Equal(got, foreignOf(table)) {
-			t.Fatalf("foreign routes changed: %v", got)
+		if len(fib.seized) > 0 {
+			t.Fatalf("%v changed something foreign", fib.seized)
 		}
-		second := o.planRoutes(fib.topology, wanted, fib.routes, keep)
+		second := plan()
 		if len(second.Ops) != 0 {
 			t.Fatalf("a second plan is not empty: %v", second.Ops)
 		}
-		checkTable(t, o, fib, wanted, second, keep)
+		checkTable(t, cfg.owner(), fib, wanted, second, !deletes)
+		if cfg.Table != mainTable {
+			checkRules(t, cfg.owner(), fib.rules, lookups, deletes)
+		}
+	})
+}
+
+// checkRules compares rules with what is wanted, by other means than the diff's.
+func checkRules(t *rapid.T, o owner, rules []Rule, lookups []netip.Prefix, deletes bool) {
+	for _, p := range lookups {
+		if !slices.ContainsFunc(rules, func(r Rule) bool {
+			return r.To == p && r.Table == o.table && r.Priority == o.priority && !r.Other
+		}) {
+			t.Fatalf("no rule leads lookups of %s to the table", p)
+		}
+	}
+	for _, r := range rules {
+		if deletes && r == o.rule(r.To) && !slices.Contains(lookups, r.To) {
+			t.Fatalf("%+v is left and nobody wants it", r)
+		}
+	}
+}
+
+// TestFlushProperties removes what is ours from a table of any content, and nothing else.
+func TestFlushProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		fib := newFake()
+		fib.routes, fib.rules = genTable().Draw(t, "table"), genRules().Draw(t, "rules")
+		routes, rules := foreignOf(fib.routes), fib.foreignRules()
+		want := Counts{Routes: len(fib.routes) - len(routes), Rules: len(fib.rules) - len(rules)}
+		if got, err := Flush(context.Background(), testConfig(), fib); err != nil || got != want {
+			t.Fatalf("%+v, %v; want %+v", got, err, want)
+		}
+		if !slices.Equal(fib.routes, routes) || !slices.Equal(fib.rules, rules) {
+			t.Fatalf("left: %v %v", fib.routes, fib.rules)
+		}
 	})
 }
 

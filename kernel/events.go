@@ -17,6 +17,7 @@ func (l *loop) onEvents(ctx context.Context, batch []Event, ok bool) {
 		return
 	}
 	var moved, rules, lost bool
+	var stirred []int32 // devices that something was told of
 	for i := range batch {
 		e := &batch[i]
 		switch e.Kind {
@@ -24,10 +25,16 @@ func (l *loop) onEvents(ctx context.Context, batch []Event, ok bool) {
 			l.onRoute(e)
 		case EventLink:
 			moved = l.onLink(e) || moved
+			stirred = append(stirred, e.Link.Index)
 		case EventAddress:
 			moved = l.onAddress(e) || moved
+			stirred = append(stirred, e.Address.Device)
 		case EventRule:
-			rules = rules || l.concernsUs(e.Rule)
+			rules = l.onRule(e) || rules
+		case EventNextHop:
+			if e.Gone && l.conflicts() > 0 {
+				l.resyncSoon(e.At) // a foreign route may have gone with it, that of IPv4 without a word
+			}
 		case EventOverrun:
 			lost = true
 		}
@@ -39,6 +46,8 @@ func (l *loop) onEvents(ctx context.Context, batch []Event, ok bool) {
 	}
 	if moved {
 		l.resolveAll(time.Now())
+	} else if len(stirred) > 0 && len(l.failing) > 0 {
+		l.tryAgain(stirred)
 	}
 	if rules {
 		l.reconcileRules(ctx, causeRule)
@@ -65,16 +74,32 @@ func (l *loop) rewatch(ctx context.Context) {
 
 // refresh looks at everything, now.
 func (l *loop) refresh(ctx context.Context) {
-	if err := l.readTopology(ctx); err != nil {
-		l.tally.failed("dump", err)
-	}
-	l.resolveAll(time.Now())
+	l.refreshTopology(ctx)
 	l.reconcileRules(ctx, causeRule)
 	if l.dump != nil {
 		l.dump.again = true // what it read may be older than what was lost
 		return
 	}
 	l.startDump(ctx)
+}
+
+// refreshTopology reads links and addresses again, until it succeeds: whatever is wrong with them would stay wrong.
+func (l *loop) refreshTopology(ctx context.Context) {
+	l.topologyAt = time.Time{}
+	if err := l.readTopology(ctx); err != nil {
+		l.tally.failed("dump", err)
+		l.topologyAt = time.Now().Add(rewatchWait)
+		return
+	}
+	l.resolveAll(time.Now())
+}
+
+// onRule says whether a rule event can mean that one of our rules is gone or has company.
+func (l *loop) onRule(ev *Event) bool {
+	if l.outranks(ev.Rule) {
+		l.hasten()
+	}
+	return l.concernsUs(ev.Rule)
 }
 
 // onRoute follows a route event in the mirror and has the prefix looked at.
@@ -102,6 +127,7 @@ func (l *loop) onRoute(ev *Event) {
 	if unsure {
 		l.resyncSoon(ev.At)
 	}
+	l.overlaid(ev.Route)
 	l.enqueue(e, why, ev.At)
 }
 
@@ -135,24 +161,23 @@ func (l *loop) onLink(ev *Event) bool {
 		moved = l.topology.setLink(ev.Link)
 	}
 	if before.Up && (ev.Gone || !ev.Link.Up) {
-		l.ranDown(ev.Link.Index, ev.At)
+		l.lost(ev.Link.Index, ev.At, func(FIBRoute) bool { return true })
 	}
 	return moved
 }
 
-// ranDown forgets the routes of a device that went down: the kernel dropped them, those of IPv4 without a word.
-func (l *loop) ranDown(device int32, at time.Time) {
+// lost forgets routes of a device that the kernel dropped, those of IPv4 without a word.
+func (l *loop) lost(device int32, at time.Time, of func(FIBRoute) bool) {
 	if l.riding[device] == 0 {
 		return
 	}
+	gone := func(r FIBRoute) bool { return r.Device == device && of(r) }
 	for i := len(l.all) - 1; i >= 0; i-- { // downwards: enqueue may drop
 		e := l.all[i]
-		if e == nil || !e.have.ridesOn(device) {
+		if e == nil || !slices.ContainsFunc(l.routes(e), gone) {
 			continue
 		}
-		l.edit(e, func(have []FIBRoute) []FIBRoute {
-			return slices.DeleteFunc(have, func(r FIBRoute) bool { return r.Device == device })
-		})
+		l.edit(e, func(have []FIBRoute) []FIBRoute { return slices.DeleteFunc(have, gone) })
 		l.enqueue(e, causeLink, at)
 	}
 	l.resyncSoon(at)
@@ -160,17 +185,45 @@ func (l *loop) ranDown(device int32, at time.Time) {
 
 // onAddress follows an address event and says whether next hops have to be resolved anew.
 func (l *loop) onAddress(ev *Event) bool {
-	if ev.Address.Local.IsLinkLocalUnicast() {
+	a := ev.Address
+	if a.Local.IsLinkLocalUnicast() {
 		return false // no next hop of ours lies there, and every pod's interface has one
 	}
 	if !ev.Gone {
-		return l.topology.setAddress(ev.Address)
+		return l.topology.setAddress(a)
 	}
-	if l.riding[ev.Address.Device] > 0 {
-		// With a device's last IPv4 address go all its routes, and with a preferred source its own: in silence.
+	moved := l.topology.dropAddress(a)
+	isIPv4 := func(r FIBRoute) bool { return !isIPv6(r.Prefix) }
+	switch {
+	case a.Local.Is4() && !l.topology.hasIPv4(a.Device): // with a device's last IPv4 address go all its routes
+		l.lost(a.Device, ev.At, isIPv4)
+	case l.riding[a.Device] > 0 || l.conflicts() > 0:
+		// With a preferred source go the routes that have it, over whatever device. They are foreign, but the place of
+		// one of them may be wanted.
 		l.resyncSoon(ev.At)
 	}
-	return l.topology.dropAddress(ev.Address)
+	return moved
+}
+
+// conflicts counts the wanted routes whose place somebody else holds.
+func (l *loop) conflicts() int {
+	n := 0
+	for _, g := range l.groups {
+		for family := range g.states {
+			n += g.states[family][StateConflict]
+		}
+	}
+	return n
+}
+
+// tryAgain has what the kernel refused looked at again where the device has stirred: it may have become ready without a
+// change that we know of, as at the end of duplicate address detection.
+func (l *loop) tryAgain(devices []int32) {
+	for e := range l.failing {
+		if e.wanted() && slices.Contains(devices, e.hop.way.device) {
+			l.enqueue(e, causeLink, time.Time{})
+		}
+	}
 }
 
 // resolveAll finds the way to each next hop anew after links or addresses changed, and has the routes through those
@@ -214,7 +267,7 @@ func (l *loop) replaceTopology(t Topology) {
 	l.topology = t
 	for device := range l.riding {
 		if before.Links[device].Up && !t.Links[device].Up {
-			l.ranDown(device, time.Now())
+			l.lost(device, time.Now(), func(FIBRoute) bool { return true })
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"hash/fnv"
@@ -26,6 +27,9 @@ type fakeFIB struct {
 	ops     []Op                               // all that were applied with success
 	digests int                                // dumps that were asked for their digest only
 	lookups func(netip.Addr) (FIBRoute, error) // nil: as the table says
+	own     owner                              // whose routes and rules Apply is about; zero: testConfig's
+	asked   []netip.Addr                       // by Lookup
+	seized  []Op                               // applied, and something foreign was not the same after it
 }
 
 func testTopology() Topology {
@@ -148,15 +152,24 @@ func (f *fakeFIB) Lookup(addrs []netip.Addr) []Answer {
 }
 
 func (f *fakeFIB) lookup(a netip.Addr) (FIBRoute, error) {
+	f.asked = append(f.asked, a)
+	if err := f.refuse("lookup", nil); err != nil {
+		return FIBRoute{}, err
+	}
 	if f.lookups != nil {
 		return f.lookups(a)
 	}
+	best := FIBRoute{}
 	for _, r := range f.routes {
-		if r.Prefix.Contains(a) {
-			return r, nil
+		if r.Prefix.Contains(a) && (!best.Prefix.IsValid() || r.Prefix.Bits() > best.Prefix.Bits() ||
+			r.Prefix == best.Prefix && r.Metric < best.Metric) {
+			best = r
 		}
 	}
-	return FIBRoute{}, &OpError{Errno: unix.ENETUNREACH}
+	if !best.Prefix.IsValid() {
+		return FIBRoute{}, &OpError{Errno: unix.ENETUNREACH}
+	}
+	return best, nil
 }
 
 func (f *fakeFIB) Apply(ops []Op) []error {
@@ -167,7 +180,12 @@ func (f *fakeFIB) Apply(ops []Op) []error {
 		if errs[i] = f.refuse("apply", &ops[i]); errs[i] != nil {
 			continue
 		}
-		if errno := f.applyOurs(ops[i]); errno != 0 {
+		routes, rules := foreignOf(f.routes), f.foreignRules()
+		errno := f.applyOurs(ops[i])
+		if !slices.Equal(routes, foreignOf(f.routes)) || !slices.Equal(rules, f.foreignRules()) {
+			f.seized = append(f.seized, ops[i])
+		}
+		if errno != 0 {
 			errs[i] = &OpError{Errno: errno}
 			continue
 		}
@@ -213,7 +231,11 @@ func (f *fakeFIB) applyOne(op Op) syscall.Errno {
 		}
 		f.routes = slices.Delete(f.routes, i, i+1)
 	case OpAddRule:
-		if slices.ContainsFunc(f.rules, func(r Rule) bool { return r.To == op.Rule.To && r.Table == op.Rule.Table }) {
+		same := func(r Rule) bool { // to rule_exists in net/core/fib_rules.c, which looks at no protocol
+			r.Protocol, r.Unsigned = op.Rule.Protocol, op.Rule.Unsigned
+			return r == op.Rule
+		}
+		if slices.ContainsFunc(f.rules, same) {
 			return unix.EEXIST
 		}
 		f.rules = append(f.rules, op.Rule)
@@ -272,6 +294,24 @@ func (f *fakeFIB) linkState(index int32, up bool) {
 	f.emit(Event{Kind: EventLink, Link: link})
 }
 
+// addressState adds or removes an address. With the last IPv4 address of a link go its IPv4 routes, without an event.
+func (f *fakeFIB) addressState(a Address, present bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if slices.Contains(f.topology.Addresses, a) == present {
+		return
+	}
+	if present {
+		f.topology.setAddress(a)
+	} else {
+		f.topology.dropAddress(a)
+		f.routes = slices.DeleteFunc(f.routes, func(r FIBRoute) bool {
+			return r.Device == a.Device && a.Local.Is4() && !isIPv6(r.Prefix) && !f.topology.hasIPv4(a.Device)
+		})
+	}
+	f.emit(Event{Kind: EventAddress, Gone: !present, Address: a})
+}
+
 func (f *fakeFIB) overrun() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -290,6 +330,22 @@ func (f *fakeFIB) setDumping(during func()) {
 	f.dumping = during
 }
 
+// setLookups has lookups answered by a function, of which the addresses asked for before are forgotten.
+func (f *fakeFIB) setLookups(answer func(netip.Addr) (FIBRoute, error)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lookups, f.asked = answer, nil
+}
+
+// questions are the addresses looked up since they were last asked for.
+func (f *fakeFIB) questions() []netip.Addr {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	asked := f.asked
+	f.asked = nil
+	return asked
+}
+
 // table is the routes, in the order of their prefixes.
 func (f *fakeFIB) table() []FIBRoute {
 	f.mu.Lock()
@@ -299,10 +355,32 @@ func (f *fakeFIB) table() []FIBRoute {
 	return routes
 }
 
+// wronged are the operations that changed something foreign.
+func (f *fakeFIB) wronged() []Op {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.seized)
+}
+
+func (f *fakeFIB) ruleList() []Rule {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.rules)
+}
+
 func (f *fakeFIB) applied() []Op {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.ops)
+}
+
+func foreignOf(table []FIBRoute) []FIBRoute {
+	return slices.DeleteFunc(slices.Clone(table), func(r FIBRoute) bool { return r.Protocol == 114 })
+}
+
+func (f *fakeFIB) foreignRules() []Rule {
+	own := cmp.Or(f.own, testConfig().owner())
+	return slices.DeleteFunc(slices.Clone(f.rules), own.ownsRule)
 }
 
 func ours(tb testing.TB, prefix, via string) FIBRoute {

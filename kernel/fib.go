@@ -72,6 +72,7 @@ const (
 	EventRule
 	EventLink
 	EventAddress
+	EventNextHop // a next-hop object, which foreign routes may hang on; the event says no more
 )
 
 // Event is one change in the kernel. Which fields count is said by Kind.

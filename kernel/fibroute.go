@@ -71,6 +71,7 @@ type Rule struct {
 	IPv6     bool
 	To       netip.Prefix // zero: any destination
 	Other    bool         // it selects by, or does, more than `to PREFIX lookup TABLE`
+	Narrow   bool         // it selects by more than the destination, so that a packet from this host may pass it by
 }
 
 // owner is what marks a route or rule as ours.

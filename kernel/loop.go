@@ -28,10 +28,12 @@ type loop struct {
 	groups   map[string]*group
 	riding   map[int32]int // how many routes of the table leave by a device
 	failing  map[*entry]struct{}
-	shadowed map[*entry]string // what a FIB lookup answered instead
-	listed   []FIBRoute        // by routes
+	shadowed map[*entry]shadow
+	listed   []FIBRoute // by routes
 
 	repairs, changes, removals queue
+	repaired                   bool // the last turn's work were repairs
+	strife                     strife
 
 	incoming    [][]Change // taken from the inbox, not yet taken up
 	after       inbox      // what came with them, and counts when they are done
@@ -51,11 +53,9 @@ type loop struct {
 	doubtful  bool                  // it differs where something was learned or done meanwhile
 	doubts    int                   // dumps in a row that ended so
 
-	verifyNext int       // where in all the rotation of lookups stands
-	verifyLeft int       // of the share of this interval
-	verifyDue  time.Time // the next interval
+	verifier verifier
 
-	resyncAt, retryAt, rulesAt, rewatchAt, verifyAt time.Time // zero: not due
+	resyncAt, retryAt, rulesAt, rewatchAt, topologyAt time.Time // zero: not due
 
 	walking []*walk
 	tally   tally
@@ -70,7 +70,7 @@ func newLoop(r *Reconciler) *loop {
 		groups:   make(map[string]*group),
 		riding:   make(map[int32]int),
 		failing:  make(map[*entry]struct{}),
-		shadowed: make(map[*entry]string),
+		shadowed: make(map[*entry]shadow),
 		unlike:   make(map[*entry][]FIBRoute),
 		tally:    tally{errors: make(map[errorKey]uint64)},
 	}
@@ -166,7 +166,7 @@ func (l *loop) run(ctx context.Context) {
 		busy = l.stepWalks() || busy
 		l.onTime(ctx, time.Now())
 		l.publish()
-		if !busy {
+		if q, _ := l.nextQueue(); q == nil && !busy {
 			l.wait(ctx)
 		} else {
 			l.poll()
@@ -224,7 +224,7 @@ func (l *loop) due() time.Time {
 	if l.canDump() {
 		next = l.resyncAt
 	}
-	for _, t := range []time.Time{l.retryAt, l.rulesAt, l.rewatchAt, l.verifyAt} {
+	for _, t := range []time.Time{l.retryAt, l.rulesAt, l.rewatchAt, l.topologyAt, l.verifier.at, l.strife.until} {
 		if !t.IsZero() && t.Before(next) {
 			next = t
 		}
@@ -237,6 +237,12 @@ func (l *loop) onTime(ctx context.Context, now time.Time) {
 	if past(l.rewatchAt, now) {
 		l.rewatch(ctx)
 	}
+	if past(l.topologyAt, now) {
+		l.refreshTopology(ctx)
+	}
+	if past(l.strife.until, now) {
+		l.truce()
+	}
 	if past(l.rulesAt, now) {
 		l.reconcileRules(ctx, causeRule)
 	}
@@ -246,7 +252,7 @@ func (l *loop) onTime(ctx context.Context, now time.Time) {
 	if past(l.resyncAt, now) && l.canDump() {
 		l.startDump(ctx)
 	}
-	if past(l.verifyAt, now) {
+	if past(l.verifier.at, now) {
 		l.verifySome(now)
 	}
 }
@@ -268,7 +274,7 @@ func (l *loop) takeUp(ctx context.Context) bool {
 	l.incoming, l.after = nil, inbox{}
 	if after.newLookups {
 		l.rulesWanted, l.rulesSet = after.lookups, true
-		l.verifyAt = time.Now().Add(verifyInterval)
+		l.verifier.at = time.Now().Add(verifyInterval)
 	}
 	if after.allowDelete && !l.deletes {
 		l.allowDelete()
@@ -308,6 +314,7 @@ func (l *loop) takeChange(c Change) {
 	}
 	e := l.entryFor(c.Route.Prefix)
 	l.want(e, c.Route.NextHop, c.Route.Group)
+	l.verifier.lengths[familyIndex(e.prefix)][e.prefix.Bits()] = true
 	l.enqueue(e, causeChange, c.At)
 }
 

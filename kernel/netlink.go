@@ -37,9 +37,6 @@ type Netlink struct {
 
 	mu     sync.Mutex
 	events *watchConn // opened with the others, taken by the first Watch
-
-	out      encoder // of writer
-	question encoder // of asker
 }
 
 // NewNetlink opens the sockets. Close them when nothing uses the FIB any more.
@@ -54,6 +51,9 @@ func NewNetlink() (*Netlink, error) {
 func (n *Netlink) open() error {
 	var err error
 	if n.writer, err = openConn(); err != nil {
+		return err
+	}
+	if n.asker, err = openConn(); err != nil {
 		return err
 	}
 	if n.query, err = openDumper(); err != nil {
@@ -123,13 +123,13 @@ func (n *Netlink) Apply(ops []Op) []error {
 
 func (n *Netlink) applyBatch(ops []Op, errs []error) {
 	first := n.writer.seq + 1
-	n.out.reset()
+	n.writer.out.reset()
 	for i, o := range ops {
-		n.out.op(o, first+uint32(i))
+		n.writer.out.op(o, first+uint32(i))
 	}
-	n.out.acknowledge()
+	n.writer.out.acknowledge()
 	n.writer.seq += uint32(len(ops))
-	if err := n.writer.send(n.out.buf); err != nil {
+	if err := n.writer.send(n.writer.out.buf); err != nil {
 		n.splitBatch(ops, errs, err)
 		return
 	}

@@ -20,7 +20,7 @@ import (
 const patience = 10 * time.Second // until a test gives up on a condition
 
 // eventually waits for a condition.
-func eventually(t *testing.T, what string, met func() bool) {
+func eventually(t testing.TB, what string, met func() bool) {
 	t.Helper()
 	deadline := time.After(patience)
 	tick := time.NewTicker(2 * time.Millisecond)
@@ -35,9 +35,14 @@ func eventually(t *testing.T, what string, met func() bool) {
 }
 
 // never makes sure that a condition does not come about in a while.
-func never(t *testing.T, what string, met func() bool) {
+func never(t testing.TB, what string, met func() bool) {
 	t.Helper()
-	end := time.After(150 * time.Millisecond)
+	neverWithin(t, 150*time.Millisecond, what, met)
+}
+
+func neverWithin(t testing.TB, span time.Duration, what string, met func() bool) {
+	t.Helper()
+	end := time.After(span)
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -268,131 +273,6 @@ func TestKernelAdoption(t *testing.T) {
 	}
 }
 
-func TestKernelForeignRouteIsNeverTouched(t *testing.T) {
-	for _, table := range []int{testTable, unix.RT_TABLE_MAIN} {
-		for _, f := range families() {
-			t.Run(f.name, func(t *testing.T) {
-				n := newTestNet(t)
-				foreign := n.route(f.prefix, f.hop2, unix.RTPROT_STATIC)
-				foreign.Table = table
-				n.must(n.eye.RouteAdd(foreign))
-				cfg := testConfig()
-				cfg.Table = uint32(table)
-				r := n.run(cfg)
-				r.AllowDelete()
-				r.Set([]Change{wanted(f.prefix, f.hop), wanted(f.prefix2, f.hop)})
-				eventually(t, "the other route", func() bool {
-					return slices.Contains(n.lines(table), line(f.prefix2, f.hop, 114))
-				})
-				eventually(t, "the conflict is reported", func() bool {
-					routes := r.Routes()
-					return len(routes) == 2 && routes[0].State == StateConflict && routes[0].Err != ""
-				})
-				if !slices.Contains(n.lines(table), line(f.prefix, f.hop2, unix.RTPROT_STATIC)) {
-					t.Fatalf("the foreign route was changed: %v", n.lines(table))
-				}
-				n.must(n.eye.RouteDel(foreign))
-				eventually(t, "ours takes the freed place", func() bool {
-					return slices.Contains(n.lines(table), line(f.prefix, f.hop, 114))
-				})
-			})
-		}
-	}
-}
-
-func TestKernelSeizedRouteIsAConflict(t *testing.T) {
-	for _, f := range families() {
-		t.Run(f.name, func(t *testing.T) {
-			n := newTestNet(t)
-			r := n.run(testConfig())
-			r.Set([]Change{wanted(f.prefix, f.hop)})
-			r.AllowDelete()
-			eventually(t, "the route", n.has(line(f.prefix, f.hop, 114)))
-			seized := n.route(f.prefix, f.hop2, unix.RTPROT_STATIC)
-			n.must(n.eye.RouteReplace(seized))
-			eventually(t, "the conflict", func() bool { return r.Routes()[0].State == StateConflict })
-			if !n.has(line(f.prefix, f.hop2, unix.RTPROT_STATIC))() {
-				t.Fatalf("the foreign route was changed: %v", n.lines(testTable))
-			}
-			n.must(n.eye.RouteDel(seized))
-			eventually(t, "ours is back", n.has(line(f.prefix, f.hop, 114)))
-		})
-	}
-}
-
-func TestKernelRepairs(t *testing.T) {
-	for _, f := range families() {
-		t.Run(f.name, func(t *testing.T) {
-			n := newTestNet(t)
-			r := n.run(testConfig())
-			r.Set([]Change{wanted(f.prefix, f.hop)})
-			back := n.has(line(f.prefix, f.hop, 114))
-			eventually(t, "the route", back)
-			eventually(t, "it is counted", func() bool { return r.Status().Changes.Add == 1 })
-
-			n.must(n.eye.RouteDel(n.route(f.prefix, f.hop, 114)))
-			eventually(t, "a deleted route is back", back)
-			eventually(t, "the repair is counted", func() bool { return r.Status().Repairs.Deleted == 1 })
-
-			n.must(n.eye.RouteReplace(n.route(f.prefix, f.hop2, 114)))
-			eventually(t, "a changed route is put right", back)
-			eventually(t, "the repair is counted", func() bool { return r.Status().Repairs.Changed == 1 })
-
-			n.must(n.eye.LinkSetDown(n.near))
-			eventually(t, "unresolved while the link is down", func() bool {
-				return r.Routes()[0].State == StateUnresolved
-			})
-			n.must(n.eye.LinkSetUp(n.near))
-			if f.addr == nearAddr6 { // the kernel drops the IPv6 addresses of a link that goes down
-				n.addAddr(n.near, f.addr)
-			}
-			eventually(t, "back after link up", back)
-			eventually(t, "the repair is counted", func() bool { return r.Status().Repairs.Link == 1 })
-		})
-	}
-}
-
-func TestKernelAddressRemovedAndBack(t *testing.T) {
-	for _, f := range families() {
-		t.Run(f.name, func(t *testing.T) {
-			n := newTestNet(t)
-			r := n.run(testConfig())
-			r.Set([]Change{wanted(f.prefix, f.hop)})
-			back := n.has(line(f.prefix, f.hop, 114))
-			eventually(t, "the route", back)
-			n.must(n.eye.AddrDel(n.near, testAddr(t, f.addr)))
-			eventually(t, "unresolved without an address", func() bool { return r.Routes()[0].State == StateUnresolved })
-			n.addAddr(n.near, f.addr)
-			eventually(t, "installed again", func() bool { return back() && r.Routes()[0].State == StateInstalled })
-		})
-	}
-}
-
-func TestKernelUnresolvedDoesNotStopOthers(t *testing.T) {
-	for _, f := range families() {
-		t.Run(f.name, func(t *testing.T) {
-			n := newTestNet(t)
-			r := n.run(testConfig())
-			r.Set([]Change{wanted(f.prefix, f.nowhere), wanted(f.prefix2, f.hop)})
-			eventually(t, "the good route", n.has(line(f.prefix2, f.hop, 114)))
-			eventually(t, "the reason", func() bool {
-				s := r.Routes()[0]
-				return s.State == StateUnresolved && s.Err != ""
-			})
-			link := n.addVeth("near2", "far2")
-			bits := 24
-			if netip.MustParseAddr(f.nowhere).Is6() {
-				bits = 64
-			}
-			neighbour := netip.MustParseAddr(f.nowhere).Next()
-			n.addAddr(link, netip.PrefixFrom(neighbour, bits).String())
-			eventually(t, "installed at once when its subnet appears", func() bool {
-				return slices.Contains(n.lines(testTable), line(f.prefix, f.nowhere, 114))
-			})
-		})
-	}
-}
-
 func TestKernelRules(t *testing.T) {
 	n := newTestNet(t)
 	r := n.run(testConfig())
@@ -450,40 +330,62 @@ func (n *testNet) hasForeignRule() bool {
 }
 
 func TestKernelOverrun(t *testing.T) {
-	n := newTestNet(t)
-	n.must(n.fib.events.control(func(fd int) error {
-		return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 2048)
-	}))
-	r := n.run(testConfig())
-	routes := blocks(2000)
-	r.Set(routes)
-	eventually(t, "all routes", func() bool { return len(n.lines(testTable)) == len(routes) })
-	eventually(t, "an overrun", func() bool {
-		// Deleted by somebody else in one burst, more than the tiny buffer holds.
-		n.deleteBurst(routes)
-		return r.Status().Overruns > 0
-	})
-	eventually(t, "all routes back", func() bool {
-		s := r.Status()
-		return len(n.lines(testTable)) == len(routes) && s.Routes[0].Count(StateInstalled) == len(routes)
-	})
+	for _, table := range []uint32{testTable, unix.RT_TABLE_MAIN} {
+		for _, ipv6 := range []bool{false, true} {
+			t.Run(fmt.Sprintf("table %d ipv6 %v", table, ipv6), func(t *testing.T) {
+				n := newTestNet(t)
+				n.must(n.fib.events.control(func(fd int) error {
+					return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 2048)
+				}))
+				cfg := testConfig()
+				cfg.Table = table
+				r := n.run(cfg)
+				routes := blocks(2000)
+				if ipv6 {
+					routes = blocks6(2000)
+				}
+				r.Set(routes)
+				all := func() bool { return len(n.lines(int(table))) == len(routes) }
+				eventually(t, "all routes", all)
+				eventually(t, "an overrun", func() bool {
+					// Deleted by somebody else in one burst, more than the tiny buffer holds.
+					n.deleteBurst(table, routes)
+					return r.Status().Overruns > 0
+				})
+				eventually(t, "all routes back", func() bool {
+					return all() && r.Status().Routes[0].Count(StateInstalled) == len(routes)
+				})
+			})
+		}
+	}
 }
 
 // deleteBurst deletes routes the way another daemon would, in one send.
-func (n *testNet) deleteBurst(routes []Change) {
+func (n *testNet) deleteBurst(table uint32, routes []Change) {
 	n.t.Helper()
 	other, err := NewNetlink()
 	n.must(err)
 	defer other.Close()
 	ops := make([]Op, len(routes))
 	for i, c := range routes {
-		ops[i] = Op{Kind: OpDeleteRoute, Table: testTable, Route: FIBRoute{Prefix: c.Route.Prefix, Protocol: 114}}
+		p := c.Route.Prefix
+		ops[i] = Op{Kind: OpDeleteRoute, Table: table, Route: FIBRoute{Prefix: p, Protocol: 114, Metric: ownMetric(p)}}
 	}
 	for _, err := range other.Apply(ops) {
 		if err != nil && !isGone(err) {
 			n.t.Fatal(err)
 		}
 	}
+}
+
+// blocks6 makes changes that want n /122 through 2001:db8::77.
+func blocks6(n int) []Change {
+	changes := make([]Change, n)
+	for i := range changes {
+		a := netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0, 0x20, 13: byte(i >> 10), 14: byte(i >> 2), 15: byte(i << 6)})
+		changes[i] = Change{Route: Route{Prefix: netip.PrefixFrom(a, 122), NextHop: netip.MustParseAddr("2001:db8::77"), Group: "c2"}}
+	}
+	return changes
 }
 
 // blocks makes changes that want n /26 through 192.0.2.77.
@@ -540,26 +442,6 @@ func TestKernelApplyTellsEachError(t *testing.T) {
 	if got := len(n.lines(testTable)); got != 2 {
 		t.Errorf("%d routes, want 2", got)
 	}
-}
-
-func TestKernelLookupFindsShadows(t *testing.T) {
-	n := newTestNet(t)
-	r := n.run(testConfig())
-	r.SetLookups([]netip.Prefix{netip.MustParsePrefix("20.1.0.0/16")})
-	r.Set([]Change{wanted("20.1.47.128/26", "192.0.2.77")})
-	eventually(t, "installed", func() bool { return r.Status().Changes.Add == 1 })
-	rule := netlink.NewRule()
-	rule.Dst, rule.Table, rule.Priority, rule.Family = mustCIDR("20.1.0.0/16"), unix.RT_TABLE_MAIN, 100, netlink.FAMILY_V4
-	n.must(n.eye.RuleAdd(rule))
-	shadow := n.route("20.1.47.128/25", "192.0.2.5", unix.RTPROT_STATIC)
-	shadow.Table = unix.RT_TABLE_MAIN
-	n.must(n.eye.RouteAdd(shadow))
-	eventually(t, "shadowed", func() bool {
-		s := r.Routes()[0]
-		return s.State == StateShadowed && s.Err != ""
-	})
-	n.must(n.eye.RuleDel(rule))
-	eventually(t, "installed again", func() bool { return r.Routes()[0].State == StateInstalled })
 }
 
 func TestKernelLocalBlocks(t *testing.T) {

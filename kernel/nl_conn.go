@@ -31,6 +31,7 @@ type nlConn struct {
 	portID uint32
 	seq    uint32
 	in     []byte
+	out    encoder
 }
 
 func openConn() (*nlConn, error) {

@@ -137,12 +137,13 @@ func decodeRule(b []byte) (Rule, bool) {
 	if !ok {
 		return Rule{}, false
 	}
+	inverted := header.Flags&unix.FIB_RULE_INVERT != 0
 	r := Rule{
 		Table:    uint32(header.Table),
 		Unsigned: true,
 		IPv6:     header.Family == unix.AF_INET6,
-		Other: header.Src_len != 0 || header.Tos != 0 || header.Type != unix.FR_ACT_TO_TBL ||
-			header.Flags&unix.FIB_RULE_INVERT != 0,
+		Other:    header.Src_len != 0 || header.Tos != 0 || header.Type != unix.FR_ACT_TO_TBL || inverted,
+		Narrow:   header.Src_len != 0 || header.Tos != 0,
 	}
 	eachAttribute(b[unix.SizeofRtMsg:], func(typ uint16, value []byte) {
 		if typ == unix.FRA_DST {
@@ -154,6 +155,7 @@ func decodeRule(b []byte) (Rule, bool) {
 	if header.Dst_len > 0 {
 		r.To = netip.PrefixFrom(to, int(header.Dst_len))
 	}
+	r.Narrow = r.Narrow && !inverted // `not from X` is for nearly everybody, `not fwmark M` for nearly every packet
 	return r, true
 }
 
@@ -173,8 +175,10 @@ func (r *Rule) attribute(typ uint16, value []byte) {
 		if uint32Of(value) != ^uint32(0) {
 			r.Other = true
 		}
-	default:
+	case unix.FRA_SUPPRESS_IFGROUP, unix.FRA_GOTO:
 		r.Other = true
+	default:
+		r.Other, r.Narrow = true, true
 	}
 }
 

@@ -30,12 +30,12 @@ func (n *Netlink) Lookup(addrs []netip.Addr) []Answer {
 func (n *Netlink) lookupSome(addrs []netip.Addr, answers []Answer) {
 	first := n.asker.seq + 1
 	n.asker.seq += uint32(len(addrs))
-	n.question.reset()
+	n.asker.out.reset()
 	for i, a := range addrs {
 		answers[i].Err = fmt.Errorf("look up %s: %w", a, errNoAnswer)
-		n.question.lookup(a.Unmap(), first+uint32(i))
+		n.asker.out.lookup(a.Unmap(), first+uint32(i))
 	}
-	err := n.asker.send(n.question.buf)
+	err := n.asker.send(n.asker.out.buf)
 	for waiting := len(addrs); waiting > 0 && err == nil; {
 		err = n.asker.receive(func(m message) error {
 			i := int(m.seq - first)
@@ -43,7 +43,7 @@ func (n *Netlink) lookupSome(addrs []netip.Addr, answers []Answer) {
 				return nil // late, of a batch that was given up
 			}
 			waiting--
-			answers[i] = answerOf(addrs[i].Unmap(), m)
+			answers[i] = readAnswer(addrs[i].Unmap(), m)
 			return nil
 		})
 	}
@@ -57,7 +57,7 @@ func (n *Netlink) lookupSome(addrs []netip.Addr, answers []Answer) {
 	}
 }
 
-func answerOf(a netip.Addr, m message) Answer {
+func readAnswer(a netip.Addr, m message) Answer {
 	if m.typ != unix.RTM_NEWROUTE {
 		err := m.opError()
 		if err == nil {

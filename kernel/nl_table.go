@@ -14,7 +14,6 @@ import (
 type tableReader struct {
 	conn   *nlConn
 	strict bool // the kernel filters dumps (NETLINK_GET_STRICT_CHK, Linux 4.20)
-	out    encoder
 	hash   maphash.Hash
 }
 
@@ -63,17 +62,17 @@ func (t *tableReader) routes(ctx context.Context, family uint8, table uint32, ty
 
 func (t *tableReader) ask(family uint8, table uint32, typ uint8) error {
 	t.conn.seq++
-	t.out.reset()
-	t.out.begin(unix.RTM_GETROUTE, unix.NLM_F_REQUEST|unix.NLM_F_DUMP, t.conn.seq)
+	t.conn.out.reset()
+	t.conn.out.begin(unix.RTM_GETROUTE, unix.NLM_F_REQUEST|unix.NLM_F_DUMP, t.conn.seq)
 	if !t.strict {
 		table, typ = unix.RT_TABLE_UNSPEC, unix.RTN_UNSPEC
 	}
-	t.out.buf = append(t.out.buf, family, 0, 0, 0, shortTable(table), 0, 0, typ, 0, 0, 0, 0) // struct rtmsg
+	t.conn.out.buf = append(t.conn.out.buf, family, 0, 0, 0, shortTable(table), 0, 0, typ, 0, 0, 0, 0) // struct rtmsg
 	if t.strict {
-		t.out.uint32(unix.RTA_TABLE, table)
+		t.conn.out.uint32(unix.RTA_TABLE, table)
 	}
-	t.out.end()
-	if err := t.conn.send(t.out.buf); err != nil {
+	t.conn.out.end()
+	if err := t.conn.send(t.conn.out.buf); err != nil {
 		return fmt.Errorf("ask for a dump: %w", err)
 	}
 	return nil

@@ -136,6 +136,7 @@ func (n *Netlink) Watch(ctx context.Context, table uint32) (<-chan []Event, erro
 	if err != nil {
 		return nil, errors.Join(err, w.file.Close())
 	}
+	_ = w.join(filter, unix.RTNLGRP_NEXTHOP) // before Linux 5.3 there are none
 	out := make(chan []Event, eventBatches)
 	go w.pump(ctx, table, out)
 	return out, nil
@@ -193,6 +194,8 @@ func decodeEvent(m message, table uint32) (e Event, ok bool) {
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
 		a, ok := decodeAddress(m.data)
 		return Event{Kind: EventAddress, Gone: m.typ == unix.RTM_DELADDR, Address: a}, ok
+	case unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP:
+		return Event{Kind: EventNextHop, Gone: m.typ == unix.RTM_DELNEXTHOP}, true
 	}
 	return Event{}, false
 }

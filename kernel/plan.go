@@ -83,7 +83,7 @@ func (o owner) planRoutes(t Topology, wanted []Route, table []FIBRoute, keep boo
 			s := o.diff(&target, have[w.Prefix], keep)
 			status.State = s.state
 			if s.state == StateConflict {
-				status.Err = "held by a foreign route: " + routeText(s.holder, t.DeviceName(s.holder.Device))
+				status.Err = holderText(s.holder, t)
 			}
 			p.add(o, t, s, target)
 		}

@@ -66,6 +66,8 @@ func (l *loop) enqueue(e *entry, c cause, at time.Time) {
 	e.queued = true
 	t := task{entry: e, cause: c, at: at}
 	switch {
+	case l.strife.holds(t):
+		l.setState(e, StateMissing)
 	case !e.wanted():
 		l.removals.push(t)
 	case c == causeChange:

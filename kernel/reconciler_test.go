@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -243,34 +244,6 @@ func TestLinkFlapRepairsSilentLoss(t *testing.T) {
 	})
 }
 
-func TestShadowedByLookup(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFake()
-		r := runReconciler(t, testConfig(), f)
-		r.SetLookups(prefixes("20.1.0.0/16"))
-		r.Set([]Change{wanted("20.1.0.0/26", "192.0.2.77")})
-		settle(2 * verifyInterval)
-		if s := firstBlock(r); s.State != StateInstalled {
-			t.Fatalf("%+v", s)
-		}
-		f.mu.Lock()
-		f.lookups = func(netip.Addr) (FIBRoute, error) { return ours(t, "20.1.0.0/26", "198.51.100.7"), nil }
-		f.mu.Unlock()
-		settle(2 * verifyInterval)
-		want := "a lookup of 20.1.0.1 answers via 198.51.100.7 dev eth1"
-		if s := firstBlock(r); s.State != StateShadowed || s.Err != want {
-			t.Fatalf("%+v", s)
-		}
-		f.mu.Lock()
-		f.lookups = nil
-		f.mu.Unlock()
-		settle(2 * verifyInterval)
-		if s := firstBlock(r); s.State != StateInstalled || s.Err != "" {
-			t.Fatalf("%+v", s)
-		}
-	})
-}
-
 // TestQuickCompareSeesEverything: a full compare of a table that rests reads no route, and yet misses nothing.
 func TestQuickCompareSeesEverything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -357,33 +330,50 @@ func soak(t *testing.T, rt *rapid.T) {
 		}
 	}()
 	<-s.rec.Adopted()
-	s.rec.AllowDelete()
 	for range rapid.IntRange(1, 25).Draw(rt, "steps") {
 		s.step()
 	}
 	s.fib.setFail(nil)
 	s.fib.linkState(2, true)
+	for _, a := range testTopology().Addresses {
+		s.fib.addressState(a, true)
+	}
 	settle(5 * time.Minute)
 	s.check()
 }
 
 type soakRun struct {
-	rt   *rapid.T
-	fib  *fakeFIB
-	rec  *Reconciler
-	want map[netip.Prefix]netip.Addr
+	rt      *rapid.T
+	fib     *fakeFIB
+	rec     *Reconciler
+	want    map[netip.Prefix]netip.Addr
+	lookups []netip.Prefix
+	deletes bool     // are allowed
+	history []string // of the run, for people
+}
+
+func (s *soakRun) note(format string, args ...any) {
+	s.history = append(s.history, time.Now().Format("15:04:05.000 ")+fmt.Sprintf(format, args...))
+}
+
+func (s *soakRun) fatalf(format string, args ...any) {
+	s.rt.Helper()
+	s.rt.Fatalf(format+"\nafter\n%s", append(args, strings.Join(s.history, "\n"))...)
 }
 
 func (s *soakRun) step() {
 	p := genPrefix().Draw(s.rt, "prefix")
 	switch rapid.SampledFrom([]string{
-		"want", "want", "unwant", "outside", "outside", "outside", "unheard", "link", "fail", "overrun", "break", "quiet", "wait",
+		"want", "want", "unwant", "outside", "outside", "outside", "unheard", "link", "address", "fail", "overrun", "break",
+		"lookups", "rule", "allow", "quiet", "wait",
 	}).Draw(s.rt, "what") {
 	case "want":
 		s.want[p] = genHop(p).Draw(s.rt, "hop")
+		s.note("want %s via %s", p, s.want[p])
 		s.rec.Set([]Change{{Route: Route{Prefix: p, NextHop: s.want[p], Group: "c2"}}})
 	case "unwant":
 		delete(s.want, p)
+		s.note("unwant %s", p)
 		s.rec.Set([]Change{{Route: Route{Prefix: p}}})
 	case "outside":
 		s.outside(false)
@@ -391,14 +381,35 @@ func (s *soakRun) step() {
 		s.outside(true)
 		s.fib.overrun()
 	case "link":
-		s.fib.linkState(2, rapid.Bool().Draw(s.rt, "up"))
+		up := rapid.Bool().Draw(s.rt, "up")
+		s.note("link up: %v", up)
+		s.fib.linkState(2, up)
+	case "address":
+		a := rapid.SampledFrom(testTopology().Addresses[1:]).Draw(s.rt, "address")
+		present := rapid.Bool().Draw(s.rt, "present")
+		s.note("address %s present: %v", a.Local, present)
+		s.fib.addressState(a, present)
+	case "lookups":
+		s.lookups = genLookups().Draw(s.rt, "lookups")
+		s.note("lookups %v", s.lookups)
+		s.rec.SetLookups(s.lookups)
+	case "rule":
+		s.outsideRule()
+	case "allow":
+		s.checkKept()
+		s.note("deletes allowed")
+		s.deletes = true
+		s.rec.AllowDelete()
 	case "fail":
 		s.failSome()
 	case "overrun":
+		s.note("overrun")
 		s.fib.overrun()
 	case "break":
+		s.note("subscription lost")
 		s.fib.breakWatch()
 	case "quiet":
+		s.note("quiet")
 		synctest.Wait()
 	case "wait":
 		settle(rapid.SampledFrom([]time.Duration{time.Millisecond, time.Second, time.Minute}).Draw(s.rt, "time"))
@@ -415,7 +426,48 @@ func (s *soakRun) outside(unheard bool) {
 		}
 	}
 	kind := rapid.SampledFrom([]OpKind{OpAddRoute, OpReplaceRoute, OpDeleteRoute}).Draw(s.rt, "kind")
+	s.note("unheard: %v, %s %s", unheard, kind, routeText(r, ""))
 	s.fib.outside(unheard, Op{Kind: kind, Route: r})
+}
+
+// shadowed says whether lookups, which are made once rules lead to the table, answer otherwise somewhere in a block where
+// no other route is wanted.
+func (s *soakRun) shadowed(route Route) bool {
+	p := route.Prefix
+	for a := p.Addr(); s.lookups != nil && p.Contains(a); a = a.Next() {
+		covered := false
+		for other := range s.want {
+			covered = covered || other.Contains(a) && other.Bits() > p.Bits()
+		}
+		if a == p.Addr() && !p.IsSingleIP() || covered {
+			continue
+		}
+		if found := s.fib.Lookup([]netip.Addr{a})[0]; found.Err != nil || found.Route.Gateway != route.NextHop ||
+			found.Route.Device != s.fib.topology.resolve(route.NextHop).device {
+			return true
+		}
+	}
+	return false
+}
+
+// outsideRule is somebody else's change of a rule, of ours at times.
+func (s *soakRun) outsideRule() {
+	r := genRule().Draw(s.rt, "rule")
+	if there := s.fib.ruleList(); len(there) > 0 && rapid.Bool().Draw(s.rt, "existing rule") {
+		r = rapid.SampledFrom(there).Draw(s.rt, "rule there")
+	}
+	kind := rapid.SampledFrom([]OpKind{OpAddRule, OpDeleteRule}).Draw(s.rt, "kind of rule change")
+	s.note("%s %s", kind, ruleCommand("", r))
+	s.fib.outside(false, Op{Kind: kind, Rule: r})
+}
+
+// checkKept makes sure that nothing was deleted before it was allowed.
+func (s *soakRun) checkKept() {
+	for _, op := range s.fib.applied() {
+		if !s.deletes && (op.Kind == OpDeleteRoute || op.Kind == OpDeleteRule) {
+			s.fatalf("%s before deletes were allowed", op)
+		}
+	}
 }
 
 func (s *soakRun) failSome() {
@@ -423,6 +475,7 @@ func (s *soakRun) failSome() {
 	err := rapid.SampledFrom([]error{
 		&OpError{Errno: unix.EINVAL}, &OpError{Errno: unix.ENOBUFS}, &OpError{Errno: unix.EPERM}, ErrUnknownOutcome, ErrInterrupted,
 	}).Draw(s.rt, "error")
+	s.note("every %d. call fails: %v", every, err)
 	s.fib.setFail(func(string, *Op) error {
 		if n++; n%every == 0 {
 			return err
@@ -437,14 +490,22 @@ func (s *soakRun) check() {
 	for p, hop := range s.want {
 		routes = append(routes, Route{Prefix: p, NextHop: hop})
 	}
-	plan := o.planRoutes(s.fib.topology, routes, s.fib.table(), false)
+	s.checkKept()
+	plan := o.planRoutes(s.fib.topology, routes, s.fib.table(), !s.deletes)
 	if len(plan.Ops) != 0 {
-		s.rt.Fatalf("at rest, and still to do: %v", plan.Ops)
+		s.fatalf("at rest, and still to do: %v", plan.Ops)
+	}
+	keep := !s.deletes || s.lookups == nil // before the first SetLookups no rule of ours is known to be unwanted
+	if add, remove := o.diffRules(s.lookups, s.fib.ruleList(), keep); len(add)+len(remove) != 0 {
+		s.fatalf("at rest, and rules to add %v, to remove %v", add, remove)
 	}
 	for _, op := range s.fib.applied() {
-		if op.Route.Protocol != 114 {
-			s.rt.Fatalf("%s is about a foreign route", op)
+		if op.Kind.ofRoute() && op.Route.Protocol != 114 || !op.Kind.ofRoute() && op.Rule.Protocol != 114 {
+			s.fatalf("%s is about something foreign", op)
 		}
+	}
+	if wrong := s.fib.wronged(); len(wrong) > 0 {
+		s.fatalf("%v changed something foreign", wrong)
 	}
 	want := make(map[netip.Prefix]State)
 	for _, r := range plan.Routes {
@@ -453,13 +514,16 @@ func (s *soakRun) check() {
 	counts := [stateCount]int{}
 	for _, r := range s.rec.Routes() {
 		counts[r.State]++
+		if want[r.Route.Prefix] == StateInstalled && s.shadowed(r.Route) {
+			want[r.Route.Prefix] = StateShadowed
+		}
 		if want[r.Route.Prefix] != r.State {
-			s.rt.Fatalf("%v is reported as %v (%s), and is %v", r.Route, r.State, r.Err, want[r.Route.Prefix])
+			s.fatalf("%v is reported as %v (%s), and is %v", r.Route, r.State, r.Err, want[r.Route.Prefix])
 		}
 		delete(want, r.Route.Prefix)
 	}
 	if len(want) != 0 {
-		s.rt.Fatalf("not reported: %v", want)
+		s.fatalf("not reported: %v", want)
 	}
 	total := [stateCount]int{}
 	for _, g := range s.rec.Status().Routes {
@@ -468,6 +532,6 @@ func (s *soakRun) check() {
 		}
 	}
 	if total != counts {
-		s.rt.Fatalf("counts %v, routes %v", fmt.Sprint(total), counts)
+		s.fatalf("counts %v, routes %v", fmt.Sprint(total), counts)
 	}
 }

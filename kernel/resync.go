@@ -229,6 +229,9 @@ func (l *loop) mergeEnd(at time.Time) {
 			continue
 		}
 		l.setHave(e, have)
+		for _, r := range have {
+			l.overlaid(r)
+		}
 		l.enqueue(e, causeResync, at)
 	}
 	clear(l.unlike)

@@ -11,7 +11,7 @@ import (
 
 // concernsUs says whether a rule event can mean that one of our rules is gone or has company.
 func (l *loop) concernsUs(r Rule) bool {
-	return r.Table == l.r.own.table || r.Priority == l.r.own.priority || slices.Contains(l.rulesWanted, r.To)
+	return r.Table == l.r.own.table || r.Priority == l.r.own.priority || slices.Contains(l.rulesWanted, r.To) || l.outranks(r)
 }
 
 // readRules dumps the rules, again when the kernel says that they changed meanwhile.
@@ -34,6 +34,7 @@ func (l *loop) reconcileRules(ctx context.Context, c cause) {
 		l.rulesFailed("rules", err)
 		return
 	}
+	l.verifier.rivals = slices.ContainsFunc(rules, l.outranks)
 	keep := !l.deletes || !l.rulesSet
 	add, remove := l.r.own.diffRules(l.rulesWanted, rules, keep)
 	ops := make([]Op, 0, len(add)+len(remove))

@@ -21,15 +21,17 @@ import (
 
 const (
 	soakShort    = 8 * time.Second // without ROUTED_SOAK
+	soakExtra    = 2 * time.Minute // at the most, until everything has happened
 	soakPrefixes = 2000
 	soakPatience = 20 * time.Second
 	soakStatic   = unix.RTPROT_STATIC
 )
 
-// TestKernelSoak lets the mesh, other programs and mishaps loose on a real table: deletions, seizures by foreign
-// routes, link flaps, lost addresses and rules, overruns of a tiny receive buffer. At each quiet moment the table
-// equals what is wanted, every foreign route and rule is where its owner put it, and nothing the reconciler ever wrote
-// was about a foreign route. ROUTED_SOAK=10m makes it long; ROUTED_SOAK_SEED repeats a run's choices.
+// TestKernelSoak lets the mesh, other programs and mishaps loose on a real table, a private one for one half of the time
+// and main for the other: deletions, seizures by foreign routes, link flaps, lost carriers, lost addresses, lost rules, rules
+// that come before ours, overruns of a tiny receive buffer. At each quiet moment the table equals what is wanted, every
+// route is reported as it stands, every foreign route and rule is where its owner put it, and nothing the reconciler ever
+// wrote was about a foreign route. ROUTED_SOAK=10m makes it long; ROUTED_SOAK_SEED repeats a run's choices.
 func TestKernelSoak(t *testing.T) {
 	span, err := time.ParseDuration(cmp.Or(os.Getenv("ROUTED_SOAK"), soakShort.String()))
 	if err != nil {
@@ -41,24 +43,42 @@ func TestKernelSoak(t *testing.T) {
 			t.Fatalf("ROUTED_SOAK_SEED: %v", err)
 		}
 	}
+	for _, table := range []uint32{testTable, unix.RT_TABLE_MAIN} {
+		t.Run(fmt.Sprintf("table %d", table), func(t *testing.T) { soakTable(t, table, span/2, seed) })
+	}
+}
+
+func soakTable(t *testing.T, table uint32, span time.Duration, seed uint64) {
+	t.Helper()
 	n := newTestNet(t)
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("to repeat: ROUTED_SOAK_SEED=%d ROUTED_SOAK=%v", seed, span)
+			t.Logf("to repeat: ROUTED_SOAK_SEED=%d ROUTED_SOAK=%v", seed, 2*span)
 		}
 	})
-	s := newKernelSoak(n, seed)
+	s := newKernelSoak(n, table, seed)
 	rounds := 0
-	for end := time.Now().Add(span); rounds == 0 || time.Now().Before(end); rounds++ {
+	// A slow machine has few rounds in the time, and then goes on until it has seen everything.
+	end, late := time.Now().Add(span), time.Now().Add(span+soakExtra)
+	for time.Now().Before(end) || !s.sawAll() && time.Now().Before(late) {
 		s.round()
 		s.quiet()
+		rounds++
 	}
 	status := s.rec.Status()
-	t.Logf("%d rounds, %d conflicts, %d overruns, repairs %+v, changes %+v, %d foreign changes, errors %+v",
-		rounds, s.conflicts, status.Overruns, status.Repairs, status.Changes, s.foreignOps, status.Errors)
-	if status.Overruns == 0 || status.Repairs == (Repairs{}) || status.Repairs.Rule == 0 || s.conflicts == 0 {
+	t.Logf("%d rounds, %d conflicts, %d shadowed, %d overruns, repairs %+v, changes %+v, %d foreign changes, errors %+v",
+		rounds, s.conflicts, s.shadowed, status.Overruns, status.Repairs, status.Changes, s.foreignOps, status.Errors)
+	if !s.sawAll() {
 		t.Error("the run was too gentle to prove anything")
 	}
+}
+
+// sawAll says whether all that can go wrong went wrong at least once.
+func (s *kernelSoak) sawAll() bool {
+	status := s.rec.Status()
+	r := status.Repairs
+	return status.Overruns > 0 && s.conflicts > 0 && s.shadowed > 0 && r.Deleted > 0 && r.Changed > 0 && r.Link > 0 &&
+		r.Resync > 0 && (r.Rule > 0 || s.table == mainTable)
 }
 
 // foreignKey is the place of a foreign route. Ours is in the same one when its metric is the default.
@@ -70,6 +90,7 @@ type foreignKey struct {
 // kernelSoak is one run: what the mesh wants, and what others have in the kernel.
 type kernelSoak struct {
 	*testNet
+	table  uint32
 	rng    *rand.Rand
 	rec    *Reconciler
 	other  *Netlink // another program that writes in batches
@@ -80,9 +101,10 @@ type kernelSoak struct {
 	universe []netip.Prefix
 	wanted   map[netip.Prefix]netip.Addr
 	foreign  map[foreignKey]netip.Addr
-	rules    map[string]bool // foreign rules, by destination
+	rules    map[netip.Prefix]bool // foreign rules that look like ours, by destination
+	ahead    map[netip.Prefix]bool // rules that come before ours and throw packets to a block away
 
-	conflicts, foreignOps int
+	conflicts, shadowed, foreignOps int
 }
 
 // soakHop is a next hop and the link it is on.
@@ -104,17 +126,19 @@ func soakAddrs(link string) (v4, v6 string) {
 
 func soakLookups() []netip.Prefix { return prefixes("20.0.0.0/8", "2001:db8:20::/48") }
 
-func newKernelSoak(n *testNet, seed uint64) *kernelSoak {
+func newKernelSoak(n *testNet, table uint32, seed uint64) *kernelSoak {
 	n.t.Helper()
 	v4, v6 := soakAddrs("near2")
 	s := &kernelSoak{
 		testNet: n,
+		table:   table,
 		rng:     rand.New(rand.NewPCG(seed, seed)), //nolint:gosec // to be repeated
 		events:  n.fib.events,
 		links:   map[string]netlink.Link{"near": n.near, "near2": n.addVeth("near2", "far2", v4, v6)},
 		wanted:  make(map[netip.Prefix]netip.Addr),
 		foreign: make(map[foreignKey]netip.Addr),
-		rules:   make(map[string]bool),
+		rules:   make(map[netip.Prefix]bool),
+		ahead:   make(map[netip.Prefix]bool),
 	}
 	for i, c := range blocks(soakPrefixes) {
 		p := c.Route.Prefix
@@ -129,8 +153,10 @@ func newKernelSoak(n *testNet, seed uint64) *kernelSoak {
 	s.other, err = NewNetlink()
 	n.must(err)
 	n.t.Cleanup(func() { n.must(s.other.Close()) })
-	s.seen = watchWriter(n, n.fib.writer.portID)
-	s.rec = n.run(testConfig())
+	s.seen = watchWriter(n, table, n.fib.writer.portID)
+	cfg := testConfig()
+	cfg.Table = table
+	s.rec = n.run(cfg)
 	s.rec.AllowDelete()
 	s.rec.SetLookups(soakLookups())
 	return s
@@ -140,8 +166,8 @@ func newKernelSoak(n *testNet, seed uint64) *kernelSoak {
 func (s *kernelSoak) round() {
 	do := []func(){
 		s.changeWanted, s.changeWanted, s.changeWanted, s.deleteOurs, s.deleteOurs, s.deleteOurs, s.seize, s.seize,
-		s.release, s.release, s.mangle, s.stray, s.coexist, s.flap, s.loseAddress, s.deleteRule, s.foreignRule,
-		s.tinyBuffer, s.largeBuffer, s.breathe, s.breathe, s.breathe,
+		s.release, s.release, s.mangle, s.stray, s.coexist, s.flap, s.loseCarrier, s.loseAddress, s.deleteRule, s.foreignRule,
+		s.comeBefore, s.comeBefore, s.tinyBuffer, s.largeBuffer, s.breathe, s.breathe, s.breathe,
 	}
 	s.rng.Shuffle(len(do), func(i, j int) { do[i], do[j] = do[j], do[i] })
 	for _, f := range do {
@@ -180,7 +206,7 @@ func (s *kernelSoak) deleteOurs() {
 			continue
 		}
 		r := FIBRoute{Prefix: p, Protocol: 114, Metric: ownMetric(p), Type: unix.RTN_UNICAST}
-		ops = append(ops, Op{Kind: OpDeleteRoute, Table: testTable, Route: r})
+		ops = append(ops, Op{Kind: OpDeleteRoute, Table: s.table, Route: r})
 	}
 	for _, err := range s.other.Apply(ops) {
 		if err != nil && !isGone(err) {
@@ -192,7 +218,7 @@ func (s *kernelSoak) deleteOurs() {
 // eyeRoute is a route for the independent library.
 func (s *kernelSoak) eyeRoute(k foreignKey, via netip.Addr, proto int) *netlink.Route {
 	r := s.route(k.prefix.String(), via.String(), proto)
-	r.Priority = int(k.metric)
+	r.Priority, r.Table = int(k.metric), int(s.table)
 	return r
 }
 
@@ -255,11 +281,11 @@ func (s *kernelSoak) stray() {
 	}
 }
 
+func (s *kernelSoak) anyName() string { return []string{"near", "near2"}[s.rng.IntN(2)] }
+
 func (s *kernelSoak) anyLink() (name string, link netlink.Link) {
-	if s.rng.IntN(2) == 0 {
-		return "near", s.links["near"]
-	}
-	return "near2", s.links["near2"]
+	name = s.anyName()
+	return name, s.links[name]
 }
 
 // flap takes a link down and up. The kernel drops all routes over it, and its IPv6 addresses.
@@ -271,6 +297,15 @@ func (s *kernelSoak) flap() {
 	s.must(s.eye.LinkSetUp(link))
 	_, v6 := soakAddrs(name)
 	s.must(s.eye.AddrReplace(link, testAddr(s.t, v6)))
+}
+
+// loseCarrier takes the carrier of a link away and gives it back. Routes stay.
+func (s *kernelSoak) loseCarrier() {
+	far, err := s.eye.LinkByName(map[string]string{"near": "far", "near2": "far2"}[s.anyName()])
+	s.must(err)
+	s.must(s.eye.LinkSetDown(far))
+	s.breathe()
+	s.must(s.eye.LinkSetUp(far))
 }
 
 // loseAddress takes the address of a link away and gives it back. With the last IPv4 address go all IPv4 routes.
@@ -295,6 +330,9 @@ func (s *kernelSoak) dropForeign(link string, of func(netip.Prefix) bool) {
 }
 
 func (s *kernelSoak) deleteRule() {
+	if s.table == mainTable {
+		return // it has none of ours
+	}
 	lookups := soakLookups()
 	rule := netlinkRule(testConfig().owner().rule(lookups[s.rng.IntN(len(lookups))]))
 	if err := s.eye.RuleDel(rule); err != nil && !isGone(err) {
@@ -304,15 +342,35 @@ func (s *kernelSoak) deleteRule() {
 
 // foreignRule adds or removes a rule of somebody else that looks much like one of ours.
 func (s *kernelSoak) foreignRule() {
-	to := fmt.Sprintf("20.%d.0.0/16", s.rng.IntN(4))
-	rule := netlink.NewRule()
-	rule.Dst, rule.Table, rule.Priority, rule.Family = mustCIDR(to), testTable, 1790, netlink.FAMILY_V4
-	if s.rules[to] {
-		s.must(s.eye.RuleDel(rule))
-	} else {
-		s.must(s.eye.RuleAdd(rule))
+	to := netip.MustParsePrefix(fmt.Sprintf("20.%d.0.0/16", s.rng.IntN(4)))
+	if s.rng.IntN(2) == 0 {
+		to = netip.MustParsePrefix(fmt.Sprintf("2001:db8:20:%d::/64", 1+s.rng.IntN(4)))
 	}
-	s.rules[to] = !s.rules[to]
+	s.toggleRule(s.rules, to, testConfig().owner().rule(to))
+}
+
+// comeBefore adds or removes a rule that takes the packets to one block before ours is asked.
+func (s *kernelSoak) comeBefore() {
+	to := s.prefix()
+	if len(s.ahead) > 0 && s.rng.IntN(2) == 0 {
+		to = slices.SortedFunc(maps.Keys(s.ahead), netip.Prefix.Compare)[0]
+	}
+	s.toggleRule(s.ahead, to, Rule{Priority: 100, Table: 99, IPv6: isIPv6(to), To: to})
+}
+
+func (s *kernelSoak) toggleRule(there map[netip.Prefix]bool, to netip.Prefix, r Rule) {
+	rule := netlinkRule(r)
+	rule.Protocol = soakStatic
+	if r.Table == 99 {
+		rule.Type = unix.FR_ACT_BLACKHOLE
+	}
+	if there[to] {
+		s.must(s.eye.RuleDel(rule))
+		delete(there, to)
+		return
+	}
+	s.must(s.eye.RuleAdd(rule))
+	there[to] = true
 }
 
 func (s *kernelSoak) tinyBuffer()  { s.receiveBuffer(2048) }
@@ -375,9 +433,11 @@ func (s *kernelSoak) expected() map[soakLine]bool {
 // compare says what is not as it must be, if anything.
 func (s *kernelSoak) compare(want map[soakLine]bool) string {
 	got := make(map[soakLine]bool)
-	err := s.eye.RouteListFilteredIter(netlink.FAMILY_ALL, &netlink.Route{Table: testTable}, netlink.RT_FILTER_TABLE,
+	err := s.eye.RouteListFilteredIter(netlink.FAMILY_ALL, &netlink.Route{Table: int(s.table)}, netlink.RT_FILTER_TABLE,
 		func(r netlink.Route) bool {
-			got[soakLine{r.Dst.String(), r.Gw.String(), uint32(r.Priority), int(r.Protocol)}] = true
+			if r.Gw != nil { // main has the kernel's own as well
+				got[soakLine{r.Dst.String(), r.Gw.String(), uint32(r.Priority), int(r.Protocol)}] = true
+			}
 			return true
 		})
 	if err != nil {
@@ -408,41 +468,46 @@ func (s *kernelSoak) known(prefix string) string {
 
 func (s *kernelSoak) compareRules() string {
 	want := []string{"20.0.0.0/8", "2001:db8:20::/48"}
+	if s.table == mainTable {
+		want = nil
+	}
 	if got := s.ourRules(); !slices.Equal(got, want) {
 		return fmt.Sprintf("our rules are %v, want %v", got, want)
 	}
-	rules, err := s.eye.RuleList(netlink.FAMILY_V4)
+	rules, err := s.eye.RuleList(netlink.FAMILY_ALL)
 	if err != nil {
 		return "rules: " + err.Error()
 	}
-	have := make(map[string]bool)
+	var have, foreign []string
 	for _, r := range rules {
-		if r.Priority == 1790 && r.Protocol != 114 {
-			have[r.Dst.String()] = true
+		if r.Protocol == soakStatic {
+			have = append(have, fmt.Sprintf("%d: to %s", r.Priority, r.Dst))
 		}
 	}
-	for to, there := range s.rules {
-		if there != have[to] {
-			return fmt.Sprintf("the foreign rule to %s is there: %v, want %v", to, have[to], there)
-		}
+	for to := range s.rules {
+		foreign = append(foreign, fmt.Sprintf("1790: to %s", to))
+	}
+	for to := range s.ahead {
+		foreign = append(foreign, fmt.Sprintf("100: to %s", to))
+	}
+	slices.Sort(have)
+	slices.Sort(foreign)
+	if !slices.Equal(have, foreign) {
+		return fmt.Sprintf("the foreign rules are %v, want %v", have, foreign)
 	}
 	return ""
 }
 
 // compareStatus checks that what the reconciler reports is what is.
 func (s *kernelSoak) compareStatus() string {
+	shadowed := 0
 	for _, r := range s.rec.Routes() {
-		want := StateInstalled
-		if _, taken := s.foreign[foreignKey{r.Route.Prefix, ownMetric(r.Route.Prefix)}]; taken {
-			want = StateConflict
-		}
-		// An IPv6 route of ours has metric 1024: behind the foreign one it is shadowed as soon as a lookup has told so.
-		if _, beside := s.foreign[foreignKey{r.Route.Prefix, 7}]; beside && isIPv6(r.Route.Prefix) &&
-			r.State == StateShadowed && want == StateInstalled {
-			want = StateShadowed
-		}
+		want := s.stateOf(r.Route.Prefix)
 		if r.State != want || s.wanted[r.Route.Prefix] != r.Route.NextHop {
 			return fmt.Sprintf("reported as %+v, must be %v via %v", r, want, s.wanted[r.Route.Prefix])
+		}
+		if want == StateShadowed {
+			shadowed++
 		}
 	}
 	reported := 0
@@ -452,7 +517,22 @@ func (s *kernelSoak) compareStatus() string {
 	if reported != len(s.wanted) {
 		return fmt.Sprintf("%d routes reported, %d are wanted", reported, len(s.wanted))
 	}
+	s.shadowed += shadowed
 	return ""
+}
+
+// stateOf is how a wanted route must stand. An IPv6 route of ours has metric 1024 and is shadowed by a foreign one with metric
+// 7, unless that has the same next hop.
+func (s *kernelSoak) stateOf(p netip.Prefix) State {
+	_, taken := s.foreign[foreignKey{p, ownMetric(p)}]
+	via, beside := s.foreign[foreignKey{p, 7}]
+	switch {
+	case taken:
+		return StateConflict
+	case s.ahead[p], isIPv6(p) && beside && via != s.wanted[p]:
+		return StateShadowed
+	}
+	return StateInstalled
 }
 
 // soakWitness listens to every route change in the namespace and notes what the reconciler's socket should never
@@ -476,7 +556,7 @@ func (w *soakWitness) note(format string, args ...any) {
 	}
 }
 
-func watchWriter(n *testNet, port uint32) *soakWitness {
+func watchWriter(n *testNet, table, port uint32) *soakWitness {
 	n.t.Helper()
 	socket, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE)
 	n.must(err)
@@ -496,7 +576,7 @@ func watchWriter(n *testNet, port uint32) *soakWitness {
 			}
 			for _, m := range messages {
 				r, err := decodeRoute(m.Data)
-				if err != nil || m.Header.Pid == port && (r.Protocol != 114 || r.table != testTable) {
+				if err != nil || m.Header.Pid == port && (r.Protocol != 114 || r.table != table) {
 					w.note("the reconciler wrote message type %d about %+v (%v)", m.Header.Type, r, err)
 				}
 			}

@@ -146,6 +146,10 @@ func (t *Topology) dropAddress(a Address) bool {
 	return len(t.Addresses) != before
 }
 
+func (t *Topology) hasIPv4(index int32) bool {
+	return slices.ContainsFunc(t.Addresses, func(a Address) bool { return a.Device == index && a.Local.Is4() })
+}
+
 func (t *Topology) hasAddressOn(index int32) bool {
 	return slices.ContainsFunc(t.Addresses, func(a Address) bool { return a.Device == index })
 }

@@ -80,20 +80,30 @@ func (l *loop) routeStatus(e *entry) RouteStatus {
 func (l *loop) reason(e *entry) string {
 	switch {
 	case e.state == StateShadowed:
-		return l.shadowed[e]
+		return l.shadowed[e].answer
 	case familyOf(e.prefix) != familyOfAddr(e.hop.addr):
 		return fmt.Sprintf("next hop %s is of another address family", e.hop.addr)
 	case e.hop.way.reason != "":
 		return e.hop.way.reason
-	case e.fail != nil:
-		return "the kernel refused it: " + e.fail.err.Error()
 	case e.state == StateConflict:
 		target := l.r.own.target(e.prefix, e.hop.addr, e.hop.way)
 		for _, r := range l.routes(e) {
 			if sameKey(r, target) {
-				return "held by a foreign route: " + routeText(r, l.topology.DeviceName(r.Device))
+				return holderText(r, l.topology)
 			}
 		}
+	case e.fail != nil:
+		return "the kernel refused it: " + e.fail.err.Error()
 	}
 	return ""
+}
+
+// holderText says who holds the place of a wanted route. Of an IPv6 bundle of next hops the kernel tells one protocol,
+// which can be ours: only a part of it is foreign.
+func holderText(r FIBRoute, t Topology) string {
+	text := routeText(r, t.DeviceName(r.Device))
+	if isIPv6(r.Prefix) && r.Flags&FlagMultipath != 0 {
+		return "held by a bundle of next hops, some of them foreign: " + text + " and others"
+	}
+	return "held by a foreign route: " + text
 }

@@ -29,6 +29,7 @@ func (l *loop) work() bool {
 	if q == nil {
 		return false
 	}
+	l.repaired = q == &l.repairs
 	begin := time.Now()
 	l.batch.reset()
 	for _, t := range q.pop(workBatch) {
@@ -51,9 +52,10 @@ const (
 	kindResync = "resync"
 )
 
+// nextQueue is the most urgent queue. Where somebody keeps us repairing, every other turn is for the rest.
 func (l *loop) nextQueue() (*queue, string) {
 	switch {
-	case !l.repairs.empty():
+	case !l.repairs.empty() && !(l.repaired && (!l.changes.empty() || !l.removals.empty())):
 		return &l.repairs, kindRepair
 	case !l.changes.empty():
 		return &l.changes, kindChange
@@ -89,7 +91,8 @@ func (l *loop) plan(t task) {
 		l.batch.removes = append(l.batch.removes, l.op(OpDeleteRoute, r))
 		l.batch.removeTasks = append(l.batch.removeTasks, t)
 	}
-	if len(s.deletes) == 0 {
+	if !s.puts && len(s.deletes) == 0 {
+		l.forgive(e)
 		l.drop(e)
 	}
 }
@@ -98,11 +101,19 @@ func (l *loop) op(kind OpKind, r FIBRoute) Op {
 	return Op{Kind: kind, Table: l.r.own.table, Route: r, DeviceName: l.topology.DeviceName(r.Device)}
 }
 
-// settled notes the state of a wanted route that needs nothing done.
-func (l *loop) settled(e *entry, s State) {
+// forgive forgets the failures of an entry. It is for when nothing is left to do about it, or what failed succeeded: while one
+// of several deletes fails, the success of another says nothing.
+func (l *loop) forgive(e *entry) {
 	e.fail = nil
 	delete(l.failing, e)
+}
+
+// settled notes the state of a wanted route that needs nothing done.
+func (l *loop) settled(e *entry, s State) {
 	if s == StateInstalled {
+		if !e.placed {
+			l.suspect(e, probe(e.prefix, 0))
+		}
 		e.placed = true
 		if e.state == StateShadowed {
 			return // until a lookup says otherwise
@@ -150,10 +161,12 @@ func (l *loop) afterPut(t task, op Op, err error, now time.Time) {
 	l.tally.did(op.Kind)
 	if e.placed && t.cause != causeChange {
 		l.tally.repaired(t.cause)
+		l.strife.note(t, len(l.batch.puts), now)
 	}
 	if t.cause == causeChange && !t.at.IsZero() && l.r.cfg.Observer != nil {
 		l.r.cfg.Observer.Converged(now.Sub(t.at))
 	}
+	l.forgive(e)
 	l.settled(e, StateInstalled)
 }
 
@@ -182,10 +195,6 @@ func (l *loop) afterDelete(t task, op Op, err error, now time.Time) {
 	})
 	if !gone {
 		l.tally.did(op.Kind)
-	}
-	if !e.wanted() {
-		e.fail = nil
-		delete(l.failing, e)
 	}
 	l.drop(e)
 }
