@@ -21,6 +21,7 @@ const (
 	CodeNotAdopted         Code = "kernel-not-adopted"
 	CodeOwnBlocksRefused   Code = "own-blocks-refused"
 	CodeNodesDown          Code = "nodes-down"
+	CodeRosterOutdated     Code = "roster-outdated"
 	CodeReloadFailed       Code = "reload-failed"
 	CodeBlockConflict      Code = "block-conflict"
 	CodeRejections         Code = "announcements-rejected"
@@ -34,7 +35,7 @@ func Codes() []Code {
 	return []Code{
 		CodeBIRDDown, CodeClusterUnreachable, CodeRulesMissing, CodeRoutesShadowed, CodeRoutesConflict,
 		CodeRoutesUnresolved, CodeRoutesMismatched, CodeRoutesMissing, CodeNotAdopted, CodeOwnBlocksRefused,
-		CodeNodesDown, CodeReloadFailed, CodeBlockConflict, CodeRejections, CodeRoutesStale, CodeResyncOverdue,
+		CodeNodesDown, CodeRosterOutdated, CodeReloadFailed, CodeBlockConflict, CodeRejections, CodeRoutesStale, CodeResyncOverdue,
 		CodeNotConverged,
 	}
 }
@@ -45,7 +46,7 @@ func Problems(s Status) []Problem {
 		birdDown(s), ownRefused(s), rulesMissing(s), notAdopted(s), reloadFailed(s), resyncOverdue(s), notConverged(s),
 	)
 	for _, c := range s.Clusters {
-		out = slices.Concat(out, nodesMissing(s, c), routesAstray(c), conflicts(c), rejections(s, c), stale(s, c))
+		out = slices.Concat(out, nodesMissing(s, c), rosterOutdated(s, c), routesAstray(c), conflicts(c), rejections(s, c), stale(s, c))
 	}
 	order := Codes()
 	slices.SortStableFunc(out, func(a, b Problem) int {

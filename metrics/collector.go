@@ -43,6 +43,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	c.sessions(e, s.Mesh)
 	c.prefixes(e, s)
 	c.clusters(e, s.Mesh)
+	c.rosters(e, s.Rosters)
 	c.routes(e, s)
 	c.kernel(e, s.Kernel)
 	e.gauge(c.d.reloadOK, number(s.Reload.Successful))

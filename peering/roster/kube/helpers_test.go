@@ -51,10 +51,7 @@ type listener struct {
 func listen(t *testing.T, target *Target, tune ...func(*Source)) *listener {
 	t.Helper()
 	l := &listener{came: make(chan struct{}, 1), log: &strings.Builder{}}
-	var err error
-	if l.source, err = NewSource(target, slog.New(slog.NewTextHandler(&locked{l}, nil))); err != nil {
-		t.Fatal(err)
-	}
+	l.source = NewSource(target, slog.New(slog.NewTextHandler(&locked{l}, nil)))
 	l.source.pace.Duration, l.source.pace.Cap = time.Millisecond, 20*time.Millisecond
 	for _, f := range tune {
 		f(l.source)

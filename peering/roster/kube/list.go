@@ -11,11 +11,7 @@ import (
 
 // List asks for the nodes once, within what ctx allows and half a minute.
 func List(ctx context.Context, t *Target) ([]roster.Node, error) {
-	c, err := newClient(t)
-	if err != nil {
-		return nil, err
-	}
-	nodes, err := c.list(ctx, metav1.ListOptions{ResourceVersion: "0"})
+	nodes, err := t.client.list(ctx, metav1.ListOptions{ResourceVersion: "0"})
 	if err != nil {
 		return nil, fmt.Errorf("list nodes at %s: %w", t.Server(), err)
 	}

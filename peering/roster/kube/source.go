@@ -48,12 +48,8 @@ type Status struct {
 }
 
 // NewSource makes a source; nothing happens before Run.
-func NewSource(t *Target, log *slog.Logger) (*Source, error) {
-	c, err := newClient(t)
-	if err != nil {
-		return nil, err
-	}
-	return &Source{client: c, server: t.Server(), log: log, pace: pace()}, nil
+func NewSource(t *Target, log *slog.Logger) *Source {
+	return &Source{client: t.client, server: t.Server(), log: log, pace: pace()}
 }
 
 // pace is the time between attempts: from under a second to half a minute, and up to twice that, so that the nodes of a

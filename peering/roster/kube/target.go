@@ -26,6 +26,7 @@ type Target struct {
 	selector string
 	config   api.Config // of one context; needs no file any more
 	digest   []byte     // of config, to compare
+	client   *client
 }
 
 // Load reads the kubeconfig, and the certificates, keys and tokens that it names, now. Whoever changes one of these
@@ -42,7 +43,7 @@ func Load(s Settings) (*Target, error) {
 	if err := choose(config, s.Context); err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Kubeconfig, err)
 	}
-	for _, check := range []func(*api.Config, origin) error{refusePrograms, refuseFiles, embed, usable} {
+	for _, check := range []func(*api.Config, origin) error{refusePrograms, refuseFiles, embed} {
 		if err := check(config, from); err != nil {
 			return nil, fmt.Errorf("%s: %w", s.Kubeconfig, err)
 		}
@@ -51,7 +52,14 @@ func Load(s Settings) (*Target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Kubeconfig, err)
 	}
-	return &Target{selector: selector.String(), config: *config, digest: digest}, nil
+	t := &Target{selector: selector.String(), config: *config, digest: digest}
+	if t.Server() == "" {
+		return nil, fmt.Errorf("%s: the cluster has no server", s.Kubeconfig)
+	}
+	if t.client, err = newClient(t); err != nil { // certificates that are none are found here
+		return nil, fmt.Errorf("%s: %w", s.Kubeconfig, err)
+	}
+	return t, nil
 }
 
 // Equal reports whether both ask the same API in the same way with the same credentials.
@@ -204,14 +212,4 @@ func embed(c *api.Config, from origin) error {
 		user.Token = string(bytes.TrimSpace(token))
 	}
 	return nil
-}
-
-// usable tries what a client will do with the kubeconfig: certificates that are none are found here.
-func usable(c *api.Config, _ origin) error {
-	t := &Target{config: *c}
-	if t.Server() == "" {
-		return errors.New("the cluster has no server")
-	}
-	_, err := newClient(t)
-	return err
 }
