@@ -2,13 +2,12 @@ package kube
 
 import (
 	"context"
-	"crypto/x509"
 	"encoding/base64"
-	"encoding/pem"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -17,25 +16,30 @@ import (
 	"go.uber.org/goleak"
 
 	"routed/peering/roster"
+	"routed/peering/roster/kube/kubetest"
 )
 
-// leakFree runs the tests and then looks for goroutines that outlived their context.
-func leakFree(m *testing.M) int {
-	code := m.Run()
-	if code != 0 {
-		return code
-	}
-	if err := goleak.Find(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return 0
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func b64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 
-func pemOf(c *x509.Certificate) string {
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}))
+// target is an API as a kubeconfig in a file leads to it.
+func target(t *testing.T, a *kubetest.API, selector string) *Target {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	write(t, path, a.Kubeconfig("sesame"))
+	target, err := Load(Settings{Kubeconfig: path, LabelSelector: selector})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return target
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // listener runs a source and keeps the lists it gives.

@@ -9,48 +9,54 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"routed/peering/roster/kube/kubetest"
 )
 
 func TestSourceFollowsTheNodes(t *testing.T) {
 	for _, proto := range []bool{false, true} {
 		t.Run(fmt.Sprintf("protobuf=%v", proto), func(t *testing.T) {
-			a := startAPI(t)
-			a.proto = proto
-			a.put("gyliu-ubuntu-1", "9.111.255.77")
-			a.put("gyliu-ubuntu-2", "9.111.255.155", "fd00::155")
-			l := listen(t, a.target(t, ""))
+			a := kubetest.Start(t)
+			a.Behave(func(how *kubetest.Behaviour) { how.Protobuf = proto })
+			a.Put("gyliu-ubuntu-1", "9.111.255.77")
+			a.Put("gyliu-ubuntu-2", "9.111.255.155", "fd00::155")
+			l := listen(t, target(t, a, ""))
 			l.want(t, "9.111.255.77=gyliu-ubuntu-1 9.111.255.155=gyliu-ubuntu-2 fd00::155=gyliu-ubuntu-2")
-			eventually(t, func() error { return want(a.watching(), 1) })
+			watched(t, a)
 
-			a.put("gyliu-ubuntu-3", "9.111.255.152")
+			a.Put("gyliu-ubuntu-3", "9.111.255.152")
 			l.want(t, "9.111.255.77=gyliu-ubuntu-1 9.111.255.152=gyliu-ubuntu-3 9.111.255.155=gyliu-ubuntu-2 fd00::155=gyliu-ubuntu-2")
-			a.put("gyliu-ubuntu-2", "9.111.255.156")
+			a.Put("gyliu-ubuntu-2", "9.111.255.156")
 			l.want(t, "9.111.255.77=gyliu-ubuntu-1 9.111.255.152=gyliu-ubuntu-3 9.111.255.156=gyliu-ubuntu-2")
-			a.remove("gyliu-ubuntu-1")
+			a.Remove("gyliu-ubuntu-1")
 			l.want(t, "9.111.255.152=gyliu-ubuntu-3 9.111.255.156=gyliu-ubuntu-2")
 			l.wantStatus(t, "")
 		})
 	}
 }
 
-func want(got, want int) error {
-	if got != want {
-		return fmt.Errorf("%d, want %d", got, want)
-	}
-	return nil
+// watched waits until the API's one watch stands.
+func watched(t *testing.T, a *kubetest.API) {
+	t.Helper()
+	eventually(t, func() error {
+		if n := a.Watching(); n != 1 {
+			return fmt.Errorf("%d watches", n)
+		}
+		return nil
+	})
 }
 
 // A Node says that it is alive every few seconds or minutes: that is no new list.
 func TestSourceIsSilentWhileNoAddressChanges(t *testing.T) {
-	a := startAPI(t)
-	a.put("n", "9.1.1.1")
-	l := listen(t, a.target(t, ""))
+	a := kubetest.Start(t)
+	a.Put("n", "9.1.1.1")
+	l := listen(t, target(t, a, ""))
 	l.want(t, "9.1.1.1=n")
-	eventually(t, func() error { return want(a.watching(), 1) })
+	watched(t, a)
 	for range 50 {
-		a.put("n", "9.1.1.1")
+		a.Put("n", "9.1.1.1")
 	}
-	a.put("m", "9.1.1.2")
+	a.Put("m", "9.1.1.2")
 	l.want(t, "9.1.1.1=n 9.1.1.2=m")
 	if all := l.all(); len(all) != 2 {
 		t.Errorf("lists %q, want two", all)
@@ -58,18 +64,16 @@ func TestSourceIsSilentWhileNoAddressChanges(t *testing.T) {
 }
 
 func TestSourceAsksForWhatItNeedsOnly(t *testing.T) {
-	a := startAPI(t)
-	a.putNode(&corev1.Node{
+	a := kubetest.Start(t)
+	a.PutNode(&corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: "in", Labels: map[string]string{"mesh": "yes"}},
 		Status:     corev1.NodeStatus{Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "9.1.1.1"}}},
 	})
-	a.put("out", "9.1.1.2")
-	l := listen(t, a.target(t, "mesh=yes"))
+	a.Put("out", "9.1.1.2")
+	l := listen(t, target(t, a, "mesh=yes"))
 	l.want(t, "9.1.1.1=in")
-	eventually(t, func() error { return want(a.watching(), 1) })
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, q := range a.asked {
+	watched(t, a)
+	for _, q := range a.Asked() {
 		if q.Get("labelSelector") != "mesh=yes" || q.Has("sendInitialEvents") {
 			t.Errorf("asked %v", q)
 		}
@@ -79,24 +83,28 @@ func TestSourceAsksForWhatItNeedsOnly(t *testing.T) {
 // What an outage looks like, one after the other: the list stays, the status says since when and why, and the stream goes
 // on by itself.
 func TestSourceSurvivesOutages(t *testing.T) {
-	a := startAPI(t)
-	a.put("n", "9.1.1.1")
-	l := listen(t, a.target(t, ""))
+	a := kubetest.Start(t)
+	a.Put("n", "9.1.1.1")
+	l := listen(t, target(t, a, ""))
 	l.want(t, "9.1.1.1=n")
+	misbehave := func(change func(*kubetest.Behaviour)) func() {
+		return func() {
+			a.Behave(change)
+			a.Cut()
+		}
+	}
+	behave := func() { a.Behave(func(how *kubetest.Behaviour) { *how = kubetest.Behaviour{Token: "sesame"} }) }
 	for i, outage := range []struct {
 		name, trouble string
 		begin, end    func()
 	}{
-		{"stopped", "connect: connection refused", a.stop, func() { a.start(a.addr) }},
-		{"refuses the token", "Unauthorized",
-			func() { a.set(func() { a.token = "other" }); a.cut() }, func() { a.set(func() { a.token = "sesame" }) }},
-		{"broken", "InternalError", func() { a.set(func() { a.status = both(http.StatusInternalServerError) }); a.cut() },
-			func() { a.set(func() { a.status = both(0) }) }},
-		{"forbids the watch", "watch nodes at", func() { a.set(func() { a.status = map[string]int{"watch": http.StatusForbidden} }); a.cut() },
-			func() { a.set(func() { a.status = both(0) }) }},
+		{"stopped", "connect: connection refused", a.Stop, a.Resume},
+		{"refuses the token", "Unauthorized", misbehave(func(how *kubetest.Behaviour) { how.Token = "other" }), behave},
+		{"broken", "InternalError", misbehave(func(how *kubetest.Behaviour) { how.List, how.Watch = 500, 500 }), behave},
+		{"forbids the watch", "watch nodes at", misbehave(func(how *kubetest.Behaviour) { how.Watch = 403 }), behave},
 	} {
 		l.wantStatus(t, "")
-		eventually(t, func() error { return want(a.watching(), 1) })
+		watched(t, a)
 		before := time.Now()
 		outage.begin()
 		s := l.wantStatus(t, outage.trouble)
@@ -104,7 +112,7 @@ func TestSourceSurvivesOutages(t *testing.T) {
 			t.Errorf("%s: status %+v, it began at %v", outage.name, s, before)
 		}
 		name := fmt.Sprintf("m%d", i)
-		a.put(name, fmt.Sprintf("9.1.2.%d", i))
+		a.Put(name, fmt.Sprintf("9.1.2.%d", i))
 		outage.end()
 		eventually(t, func() error {
 			if all := l.all(); !strings.Contains(all[len(all)-1], name) {
@@ -127,16 +135,14 @@ func TestSourceSurvivesOutages(t *testing.T) {
 	}
 }
 
-func both(status int) map[string]int { return map[string]int{"list": status, "watch": status} }
-
 // One outage is one line in the log, however many attempts it takes.
 func TestAnOutageIsToldOnce(t *testing.T) {
-	a := startAPI(t)
-	a.put("n", "9.1.1.1")
-	l := listen(t, a.target(t, ""))
+	a := kubetest.Start(t)
+	a.Put("n", "9.1.1.1")
+	l := listen(t, target(t, a, ""))
 	l.want(t, "9.1.1.1=n")
 	l.wantStatus(t, "")
-	a.stop()
+	a.Stop()
 	eventually(t, func() error {
 		if s := l.source.Status(time.Now()); s.Failures < 10 {
 			return fmt.Errorf("%+v", s)
@@ -146,61 +152,62 @@ func TestAnOutageIsToldOnce(t *testing.T) {
 	if n := strings.Count(l.logged(), "\n"); n != 1 {
 		t.Errorf("%d lines:\n%s", n, l.logged())
 	}
-	a.start(a.addr)
+	a.Resume()
 }
 
 // An API that answers nothing, neither a refusal nor a word, is an outage too.
 func TestSourceDoesNotWaitForEver(t *testing.T) {
-	a := startAPI(t)
-	a.silent = true
-	l := listen(t, a.target(t, ""), func(s *Source) { s.client.within = 50 * time.Millisecond })
+	a := kubetest.Start(t)
+	a.Behave(func(how *kubetest.Behaviour) { how.Silent = true })
+	l := listen(t, target(t, a, ""), func(s *Source) { s.client.within = 50 * time.Millisecond })
 	l.wantStatus(t, "no answer within 50ms")
 	if all := l.all(); len(all) != 0 {
 		t.Errorf("lists %q", all)
 	}
-	a.put("n", "9.1.1.1")
-	a.set(func() { a.silent = false })
+	a.Put("n", "9.1.1.1")
+	a.Behave(func(how *kubetest.Behaviour) { how.Silent = false })
 	l.want(t, "9.1.1.1=n")
 }
 
 func TestSourceTakesUpAfterItsVersionIsGone(t *testing.T) {
-	a := startAPI(t)
-	a.put("n", "9.1.1.1")
-	l := listen(t, a.target(t, ""))
+	a := kubetest.Start(t)
+	a.Put("n", "9.1.1.1")
+	l := listen(t, target(t, a, ""))
 	l.want(t, "9.1.1.1=n")
-	eventually(t, func() error { return want(a.watching(), 1) })
-	a.set(func() { a.version += 10; a.gone = a.version })
-	a.put("m", "9.1.1.2") // told to the watch
+	watched(t, a)
+	a.Expire()
+	a.Put("m", "9.1.1.2") // told to the watch
 	l.want(t, "9.1.1.1=n 9.1.1.2=m")
-	a.set(func() { a.version += 10; a.gone = a.version })
-	a.cut()
+	a.Expire()
+	a.Cut()
 	l.wantStatus(t, "")
-	a.put("o", "9.1.1.3")
+	a.Put("o", "9.1.1.3")
 	l.want(t, "9.1.1.1=n 9.1.1.2=m 9.1.1.3=o")
 }
 
 // An API that lost everything says so: what to make of an empty list is not the source's to decide.
 func TestSourceGivesAnEmptyList(t *testing.T) {
-	a := startAPI(t)
-	a.put("n", "9.1.1.1")
-	l := listen(t, a.target(t, ""))
+	a := kubetest.Start(t)
+	a.Put("n", "9.1.1.1")
+	l := listen(t, target(t, a, ""))
 	l.want(t, "9.1.1.1=n")
-	eventually(t, func() error { return want(a.watching(), 1) })
-	a.forget()
+	watched(t, a)
+	a.Forget()
 	l.want(t, "")
-	a.put("n", "9.1.1.1")
+	a.Put("n", "9.1.1.1")
 	l.want(t, "9.1.1.1=n")
 }
 
 func TestSourceSurvivesARestartOfTheAPI(t *testing.T) {
-	a := startAPI(t)
-	a.put("n", "9.1.1.1")
-	l := listen(t, a.target(t, ""))
+	a := kubetest.Start(t)
+	a.Put("n", "9.1.1.1")
+	l := listen(t, target(t, a, ""))
 	l.want(t, "9.1.1.1=n")
 	for i := range 10 {
-		eventually(t, func() error { return want(a.watching(), 1) })
-		a.restart()
-		a.put("m", fmt.Sprintf("9.1.2.%d", i))
+		watched(t, a)
+		a.Stop()
+		a.Resume()
+		a.Put("m", fmt.Sprintf("9.1.2.%d", i))
 		l.want(t, fmt.Sprintf("9.1.1.1=n 9.1.2.%d=m", i))
 	}
 }
@@ -230,20 +237,18 @@ func TestInternalIPs(t *testing.T) {
 }
 
 func TestList(t *testing.T) {
-	a := startAPI(t)
-	a.put("b", "9.1.1.2")
-	a.put("a", "9.1.1.1")
-	nodes, err := List(t.Context(), a.target(t, ""))
+	a := kubetest.Start(t)
+	a.Put("b", "9.1.1.2")
+	a.Put("a", "9.1.1.1")
+	nodes, err := List(t.Context(), target(t, a, ""))
 	if err != nil || text(nodes) != "9.1.1.1=a 9.1.1.2=b" {
 		t.Errorf("%v, %v", nodes, err)
 	}
-	a.set(func() { a.token = "other" })
-	if nodes, err := List(t.Context(), a.target(t, "x=y")); err != nil || len(nodes) != 0 {
-		t.Errorf("with the new token: %v, %v", nodes, err)
+	if nodes, err := List(t.Context(), target(t, a, "x=y")); err != nil || len(nodes) != 0 {
+		t.Errorf("with a selector that fits none: %v, %v", nodes, err)
 	}
-	target := a.target(t, "")
-	a.set(func() { a.status["list"] = http.StatusForbidden })
-	if _, err := List(t.Context(), target); err == nil || !strings.Contains(err.Error(), "list nodes at https://"+a.addr) {
+	a.Behave(func(how *kubetest.Behaviour) { how.List = http.StatusForbidden })
+	if _, err := List(t.Context(), target(t, a, "")); err == nil || !strings.Contains(err.Error(), "list nodes at "+a.URL()) {
 		t.Errorf("%v", err)
 	}
 }

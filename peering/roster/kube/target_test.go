@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"routed/peering/roster/kube/kubetest"
 )
 
 // plainConfig is a kubeconfig with all that can be said in place.
@@ -139,17 +141,17 @@ func TestLoadRefuses(t *testing.T) {
 // The files that a kubeconfig names are read with it: a target needs none of them later, and one with another content is
 // another target.
 func TestFilesOfAKubeconfig(t *testing.T) {
-	a := startAPI(t)
+	a := kubetest.Start(t)
 	dir := t.TempDir()
 	path := filepath.Join(dir, "kubeconfig")
-	write(t, filepath.Join(dir, "ca.pem"), pemOf(a.server.Certificate()))
+	write(t, filepath.Join(dir, "ca.pem"), a.Certificate())
 	write(t, filepath.Join(dir, "token"), "sesame\n")
 	write(t, path, fmt.Sprintf(`kind: Config
-clusters: [{name: c, cluster: {server: "https://%s", certificate-authority: ca.pem}}]
+clusters: [{name: c, cluster: {server: %q, certificate-authority: ca.pem}}]
 contexts: [{name: x, context: {cluster: c, user: u}}]
 users: [{name: u, user: {tokenFile: %s}}]
 current-context: x
-`, a.addr, filepath.Join(dir, "token")))
+`, a.URL(), filepath.Join(dir, "token")))
 	want := []string{path, filepath.Join(dir, "ca.pem"), filepath.Join(dir, "token")}
 	if got := Files(path); !slices.Equal(got, want) {
 		t.Errorf("files %q, want %q", got, want)
