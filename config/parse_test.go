@@ -345,7 +345,7 @@ func TestParseBoundsTheSize(t *testing.T) {
 // The files of a configuration that is refused are known all the same; of one that cannot be read, itself.
 func TestNamed(t *testing.T) {
 	read := func(text string) Env {
-		return Env{ReadFile: func(path string) ([]byte, error) {
+		return Env{ReadFile: func(string) ([]byte, error) {
 			if text == "" {
 				return nil, errors.New("no such file")
 			}

@@ -2,8 +2,8 @@ package filewatch
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"maps"
@@ -43,7 +43,7 @@ func sum(path string) string {
 	if _, err := io.Copy(h, io.LimitReader(f, maxRead)); err != nil {
 		return unreadable(err)
 	}
-	return fmt.Sprintf("%x", h.Sum(nil))
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 func unreadable(err error) string {

@@ -260,15 +260,15 @@ func TestChain(t *testing.T) {
 
 func TestBurst(t *testing.T) {
 	t0 := time.Unix(0, 0)
-	at := func(d time.Duration) time.Time { return t0.Add(d) }
+	at := func(ms int) time.Time { return t0.Add(time.Duration(ms) * time.Millisecond) }
 	b := &burst{quiet: 200 * time.Millisecond, atMost: time.Second}
 	if !b.due().IsZero() {
 		t.Error("due before any event")
 	}
-	for i, want := range []time.Duration{200, 300, 1000, 1000} {
-		b.event(at([]time.Duration{0, 100, 900, 990}[i] * time.Millisecond))
-		if got := b.due(); !got.Equal(at(want * time.Millisecond)) {
-			t.Errorf("event %d: due %v, want %v ms", i, got.Sub(t0), int64(want))
+	for _, e := range []struct{ event, due int }{{0, 200}, {100, 300}, {900, 1000}, {990, 1000}} {
+		b.event(at(e.event))
+		if got := b.due(); !got.Equal(at(e.due)) {
+			t.Errorf("event at %d ms: due after %v, want %d ms", e.event, got.Sub(t0), e.due)
 		}
 	}
 	b.over()

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"runtime"
+	"time"
 
 	"routed/config"
 	"routed/metrics"
@@ -40,7 +41,16 @@ func (d *daemon) snapshot(ctx context.Context) (metrics.Snapshot, error) {
 		Advertised: advertised(mesh),
 		Kernel:     d.reconciler.Status(),
 		Reload:     metrics.Reload{Successful: reload.LastReloadOK, LastSuccessAt: reload.LastSuccessAt},
+		Rosters:    d.rosterNumbers(time.Now()),
 	}, nil
+}
+
+func (d *daemon) rosterNumbers(now time.Time) []metrics.Roster {
+	var out []metrics.Roster
+	for name, s := range d.rosters.status(now) {
+		out = append(out, metrics.Roster{Cluster: name, LastSuccessAt: s.lastSuccess, Failures: s.failures})
+	}
+	return out
 }
 
 // advertised sums up what the nodes of each cluster are told, by family.

@@ -68,7 +68,7 @@ func TestStoreLoadsNothingBroken(t *testing.T) {
 		if err := os.WriteFile(s.Path("c"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if nodes, err := s.Load("c"); err == nil || nodes != nil && len(nodes) > 0 {
+		if nodes, err := s.Load("c"); err == nil || len(nodes) > 0 {
 			t.Errorf("%.20q: %v, %v", text, nodes, err)
 		}
 	}
