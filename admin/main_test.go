@@ -96,6 +96,10 @@ func degradedStatus() Status {
 		Prefix: prefix("10.0.0.0/8"), NextHop: addr("9.111.255.152"), Reason: "outside_pod_cidrs",
 		Detail: "outside cluster cluster-2's pod CIDRs [20.1.0.0/16]", At: ago(7 * time.Second),
 	}
+	c.Roster = &Roster{
+		Server: "https://9.111.255.152:8001", Addresses: 3, LastSuccess: ago(11 * time.Minute), Since: ago(10 * time.Minute),
+		Error: "list nodes at https://9.111.255.152:8001: Unauthorized", Failures: 17,
+	}
 	s.Clusters = append(s.Clusters, Cluster{
 		Name: "frankfurt", PodCIDRs: []netip.Prefix{prefix("30.1.0.0/16"), prefix("fd00:30::/48")}, NodesKnown: 40,
 		NodesDown: []NodeDown{

@@ -22,6 +22,7 @@ const (
 	CodeOwnBlocksRefused   Code = "own-blocks-refused"
 	CodeNodesDown          Code = "nodes-down"
 	CodeGuardDown          Code = "guard-down"
+	CodeRosterOutdated     Code = "roster-outdated"
 	CodeReloadFailed       Code = "reload-failed"
 	CodeBlockConflict      Code = "block-conflict"
 	CodeRejections         Code = "announcements-rejected"
@@ -35,7 +36,7 @@ func Codes() []Code {
 	return []Code{
 		CodeBIRDDown, CodeClusterUnreachable, CodeRulesMissing, CodeRoutesShadowed, CodeRoutesConflict,
 		CodeRoutesUnresolved, CodeRoutesMismatched, CodeRoutesMissing, CodeNotAdopted, CodeOwnBlocksRefused,
-		CodeNodesDown, CodeGuardDown, CodeReloadFailed, CodeBlockConflict, CodeRejections, CodeRoutesStale, CodeResyncOverdue,
+		CodeNodesDown, CodeGuardDown, CodeRosterOutdated, CodeReloadFailed, CodeBlockConflict, CodeRejections, CodeRoutesStale, CodeResyncOverdue,
 		CodeNotConverged,
 	}
 }
@@ -46,7 +47,7 @@ func Problems(s Status) []Problem {
 		birdDown(s), ownRefused(s), rulesMissing(s), notAdopted(s), guardDown(s), reloadFailed(s), resyncOverdue(s), notConverged(s),
 	)
 	for _, c := range s.Clusters {
-		out = slices.Concat(out, nodesMissing(s, c), routesAstray(c), conflicts(c), rejections(s, c), stale(s, c))
+		out = slices.Concat(out, nodesMissing(s, c), rosterOutdated(s, c), routesAstray(c), conflicts(c), rejections(s, c), stale(s, c))
 	}
 	order := Codes()
 	slices.SortStableFunc(out, func(a, b Problem) int {

@@ -15,7 +15,7 @@ func nodesMissing(s Status, c Cluster) []Problem {
 		return []Problem{{
 			Severity: Critical, Code: CodeClusterUnreachable, Cluster: c.Name,
 			Text:   fmt.Sprintf("no node of cluster %s is known", c.Name),
-			Remedy: "see that the files and addresses in the nodes of its entry under remotes list its nodes",
+			Remedy: "see that the addresses, the file or the API in the nodes of its entry under remotes list its nodes",
 		}}
 	case down <= 0:
 		return nil
@@ -33,6 +33,23 @@ func nodesMissing(s Status, c Cluster) []Problem {
 			Remedy: "see that these nodes are up and routed runs on them; a node that is gone for good: remove it from the list",
 		}}
 	}
+}
+
+// rosterOutdated: nodes that came since are not known, and nodes that went are still believed.
+func rosterOutdated(s Status, c Cluster) []Problem {
+	r := c.Roster
+	if r == nil || r.Error == "" {
+		return nil
+	}
+	text := fmt.Sprintf("the node list of cluster %s has not been renewed for %s: %s", c.Name, s.age(r.Since), firstLine(r.Error))
+	if r.Addresses > 0 {
+		text += fmt.Sprintf("; the last one, of %s, stays in force", count(r.Addresses, "address"))
+	}
+	return []Problem{{
+		Severity: Warning, Code: CodeRosterOutdated, Cluster: c.Name, Text: text,
+		Remedy: "see that " + r.Server + " is reached from this node, that the account of the kubeconfig may list and watch nodes, " +
+			"and that the nodes it lists fit the configuration",
+	}}
 }
 
 func routesAstray(c Cluster) []Problem {

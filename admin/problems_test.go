@@ -9,7 +9,9 @@ import (
 )
 
 func TestHealthyHasNoProblems(t *testing.T) {
-	if p := Problems(healthyStatus()); len(p) != 0 {
+	s := healthyStatus()
+	s.Clusters[0].Roster = &Roster{Server: "https://api", Addresses: 3, LastSuccess: noon(), Failures: 1}
+	if p := Problems(s); len(p) != 0 {
 		t.Errorf("a healthy node has problems: %+v", p)
 	}
 }
@@ -41,6 +43,12 @@ func TestProblems(t *testing.T) {
 			s.Clusters[0].NodesUp = 2
 			s.Clusters[0].NodesDown = degradedStatus().Clusters[0].NodesDown
 		}, Warning, CodeNodesDown, []string{"1 of the 3 nodes", "worker-2 9.111.255.77 for 1m5s (connection refused)"}},
+		{"API away", func(s *Status) {
+			s.Clusters[0].Roster = degradedStatus().Clusters[0].Roster
+		}, Warning, CodeRosterOutdated, []string{"cluster-2", "for 10m", "Unauthorized", "3 addresses, stays in force"}},
+		{"API never there", func(s *Status) {
+			s.Clusters[0].Roster = &Roster{Server: "https://api", Since: ago(time.Minute), Error: "no answer within 30s"}
+		}, Warning, CodeRosterOutdated, []string{"for 1m: no answer within 30s"}},
 		{"rule gone", func(s *Status) {
 			s.Kernel.RulesPresent = 0
 		}, Critical, CodeRulesMissing, []string{"1 of the 1 rule", "table 1790"}},

@@ -102,6 +102,17 @@ type Cluster struct {
 	RejectedNow   int            `json:"rejected_now"`   // announced by its nodes at this moment, and refused
 	RejectedTotal uint64         `json:"rejected_total"` // since the daemon started
 	LastRejected  *Rejection     `json:"last_rejected,omitempty"`
+	Roster        *Roster        `json:"roster,omitempty"` // absent: its nodes come from no API
+}
+
+// Roster is how the Kubernetes API stands that lists a cluster's nodes.
+type Roster struct {
+	Server      string    `json:"server"`
+	Addresses   int       `json:"addresses"`             // in the list in force
+	LastSuccess time.Time `json:"last_success,omitzero"` // when that was last known to be what the API lists
+	Since       time.Time `json:"since,omitzero"`        // since when it is not
+	Error       string    `json:"error,omitempty"`       // why
+	Failures    uint64    `json:"failures"`              // of calls to the API, since it is followed
 }
 
 // MaxNodesDown bounds [Cluster.NodesDown]; NodesKnown less NodesUp is how many there are.

@@ -40,7 +40,7 @@ func clock(t time.Time) string { return t.Format(time.RFC3339) }
 func count(n int, noun string) string {
 	switch {
 	case n == 1:
-	case strings.HasSuffix(noun, "x"):
+	case strings.HasSuffix(noun, "x"), strings.HasSuffix(noun, "s"):
 		noun += "es"
 	default:
 		noun += "s"

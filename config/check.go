@@ -9,9 +9,9 @@ import (
 
 // Check judges what one value alone cannot show: ranges that overlap, nodes inside ranges, a node in two clusters,
 // our own address among the remote nodes, a remote cluster without nodes, IPv6 without an address for it.
-// nodes gives, by the remote cluster's name, the nodes of its hosts file; those in the configuration itself are
-// taken from c. The error joins one [Error] for each clash, naming both keys and their lines. Check changes nothing.
-func Check(c *Config, nodes map[string][]netip.Addr) error {
+// nodes gives, by the remote cluster's name, the nodes that its other sources list; those in the configuration itself
+// are taken from c. The error joins one [Error] for each clash, naming both keys and their lines. Check changes nothing.
+func Check(c *Config, nodes map[string]Listed) error {
 	k := &checker{c: c, src: c.src, ranges: make(map[netip.Prefix]claim), nodes: make(map[netip.Addr]claim)}
 	if k.src == nil {
 		k.src = &source{file: "configuration"}
@@ -24,6 +24,12 @@ func Check(c *Config, nodes map[string][]netip.Addr) error {
 	}
 	sortByPlace(k.errs)
 	return joinErrors(k.errs)
+}
+
+// Listed is what the sources of one remote cluster's nodes list, those in the configuration itself apart.
+type Listed struct {
+	HostsFile  []netip.Addr
+	Kubernetes []netip.Addr // as last known; none may be known yet
 }
 
 // claim is one use of a range or an address: by whom, and where the file says so.
@@ -131,7 +137,7 @@ func (k *checker) own() {
 }
 
 // remote claims the addresses of a remote cluster's nodes.
-func (k *checker) remote(i int, r Remote, listed []netip.Addr) {
+func (k *checker) remote(i int, r Remote, listed Listed) {
 	key := fmt.Sprintf("remotes[%d].nodes", i)
 	seen := make(map[netip.Addr]bool)
 	claimAt := func(a netip.Addr, at place) {
@@ -143,10 +149,13 @@ func (k *checker) remote(i int, r Remote, listed []netip.Addr) {
 	for j, a := range r.Nodes.Addresses {
 		claimAt(a, k.at(fmt.Sprintf("%s.addresses[%d]", key, j)))
 	}
-	for _, a := range listed {
+	for _, a := range listed.HostsFile {
 		claimAt(a, k.at(key+".hostsFile"))
 	}
-	if len(seen) == 0 {
+	for _, a := range listed.Kubernetes {
+		claimAt(a, k.at(key+".kubernetes.kubeconfig"))
+	}
+	if len(seen) == 0 && !r.Nodes.Kubernetes.Used() {
 		k.fail(k.at(key+".hostsFile"), "%q lists no node; a remote cluster has at least one", r.Nodes.HostsFile)
 	}
 }

@@ -112,10 +112,11 @@ func TestCheck(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			nodes := make(map[string][]netip.Addr)
+			var listed Listed
 			for _, a := range strings.Fields(tt.hosts) {
-				nodes["cluster-3"] = append(nodes["cluster-3"], netip.MustParseAddr(a))
+				listed.HostsFile = append(listed.HostsFile, netip.MustParseAddr(a))
 			}
+			nodes := map[string]Listed{"cluster-3": listed}
 			var got []string
 			if err := Check(c, nodes); err != nil {
 				got = problems(t, err)
@@ -124,6 +125,37 @@ func TestCheck(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// What an API lists is judged like a hosts file, and said to come from there; it may have listed nothing yet.
+func TestCheckKubernetes(t *testing.T) {
+	text := strings.Replace(three, "hostsFile: three.hosts", "kubernetes: {kubeconfig: k}", 1)
+	c, err := Parse([]byte(text), "routed.yaml", Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Check(c, nil); err != nil {
+		t.Errorf("with nothing listed yet: %v", err)
+	}
+	for a, want := range map[string]string{
+		"9.111.255.33":  "",
+		"9.111.255.21":  "9.111.255.21 is this node's own address, node.address (line 6); a remote cluster has only other nodes",
+		"9.111.255.152": "9.111.255.152 is also a node of cluster-2, remotes[0].nodes.addresses[0] (line 16); a node belongs to one cluster",
+		"20.1.7.7":      "the node 20.1.7.7 lies inside 20.1.0.0/16 of remotes[0].podCIDRs[0] (line 13); nodes live outside the ranges of pods and services",
+	} {
+		err := Check(c, map[string]Listed{"cluster-3": {Kubernetes: []netip.Addr{netip.MustParseAddr(a)}}})
+		var got []string
+		if err != nil {
+			got = problems(t, err)
+		}
+		var all []string
+		if want != "" {
+			all = []string{"20:32 remotes[1].nodes.kubernetes.kubeconfig: " + want}
+		}
+		if diff := cmp.Diff(all, got); diff != "" {
+			t.Errorf("%s: %s", a, diff)
+		}
 	}
 }
 

@@ -17,6 +17,8 @@ type Config struct {
 	Mesh    Mesh
 	Metrics Metrics
 	Admin   Admin
+	State   State
+	Log     Log
 
 	files  []string
 	src    *source          // for the messages of Check; nil when the Config was not parsed
@@ -74,12 +76,23 @@ type Remote struct {
 	BlockLengths BlockLengths
 }
 
-// Nodes says who the daemons of a remote cluster are: the addresses and what the hosts file lists, merged.
-// At least one of the two is given.
+// Nodes says who the daemons of a remote cluster are: the addresses, what the hosts file lists, and the nodes that the
+// cluster's Kubernetes API knows, merged. At least one of the three is given.
 type Nodes struct {
-	Addresses []netip.Addr // each once
-	HostsFile string       // path; empty: none
+	Addresses  []netip.Addr // each once
+	HostsFile  string       // path; empty: none
+	Kubernetes Kubernetes   // the zero value: none
 }
+
+// Kubernetes is how a remote cluster's API is asked for its nodes.
+type Kubernetes struct {
+	Kubeconfig    string // path of a kubeconfig or of an Istio remote secret
+	Context       string // of the kubeconfig; empty: its current one
+	LabelSelector string // which nodes; empty: all
+}
+
+// Used reports whether the API is asked at all.
+func (k Kubernetes) Used() bool { return k.Kubeconfig != "" }
 
 // Limits bounds what a remote cluster may announce, in prefixes.
 type Limits struct {
@@ -150,6 +163,16 @@ type Metrics struct {
 // Admin is the socket that `routed status` and its like talk to.
 type Admin struct {
 	Socket string // path
+}
+
+// State is where the daemon keeps what it must know after a restart.
+type State struct {
+	Directory string // path
+}
+
+// Log is what the daemon logs.
+type Log struct {
+	Level string // debug, info, warn or error
 }
 
 // Files lists every file the configuration depends on, for watching: itself first, then those it names, each once.

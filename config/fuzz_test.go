@@ -2,8 +2,8 @@ package config
 
 import (
 	"errors"
-	"net/netip"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -30,7 +30,11 @@ func FuzzParse(f *testing.F) {
 			Getenv:   func(string) string { return "9.111.255.21" },
 			ReadFile: func(string) ([]byte, error) { return []byte(text), nil },
 		}
+		named, _ := Named("fuzz.yaml", env)
 		c, err := Parse([]byte(text), "fuzz.yaml", env)
+		if err == nil && !slices.Equal(slices.Sorted(slices.Values(named)), slices.Sorted(slices.Values(c.Files()))) {
+			t.Fatalf("named %q, but files %q", named, c.Files())
+		}
 		if err != nil {
 			problems(t, err)
 			return
@@ -40,7 +44,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil || !cmp.Equal(c, again, plain()) {
 			t.Fatalf("parsed again: %v", err)
 		}
-		if err := Check(c, map[string][]netip.Addr{"cluster-2": c.Listen.Addresses}); err != nil {
+		if err := Check(c, map[string]Listed{"cluster-2": {HostsFile: c.Listen.Addresses, Kubernetes: c.Listen.Addresses}}); err != nil {
 			problems(t, err)
 		}
 	})
@@ -67,7 +71,7 @@ func promises(t *testing.T, c *Config) {
 		hold(!names[r.Name], "names are unique")
 		names[r.Name] = true
 		hold(len(r.PodCIDRs) > 0 && r.Port > 0 && r.ASN > 0, "a remote has pod ranges, a port and an AS")
-		hold(len(r.Nodes.Addresses) > 0 || r.Nodes.HostsFile != "", "a remote has a source of nodes")
+		hold(len(r.Nodes.Addresses) > 0 || r.Nodes.HostsFile != "" || r.Nodes.Kubernetes.Used(), "a remote has a source of nodes")
 		hold(r.BlockLengths.IPv4.Min <= r.BlockLengths.IPv4.Max, "lengths are in order")
 		for _, p := range r.PodCIDRs {
 			hold(p.IsValid() && p == p.Masked(), "prefixes are masked")

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/netip"
 	"strings"
 	"testing"
 
@@ -123,7 +122,7 @@ func TestCheckNamesICPConfig(t *testing.T) {
 		"9:39 remotes[0].podCIDRs[1]: 10.0.0.0/28 overlaps 10.0.0.0/24 of cluster.icpConfig (service_cluster_ip_range) " +
 			"(line 3); no two ranges of pods or services may",
 	}
-	if diff := cmp.Diff(want, problems(t, Check(c, map[string][]netip.Addr{}))); diff != "" {
+	if diff := cmp.Diff(want, problems(t, Check(c, nil))); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -75,8 +75,47 @@ func Parse(data []byte, filename string, env Env) (*Config, error) {
 	return c, nil
 }
 
+// Named lists the files that the configuration at path names, itself first, each once, as far as it can be read: those
+// of a configuration that is refused as well, since mending one of them can be what it takes. kubeconfigs are those of
+// them that are kubeconfigs, which may name files in turn.
+func Named(path string, env Env) (files, kubeconfigs []string) {
+	v := &validator{src: &source{file: path}, dir: filepath.Dir(path), files: []string{path}}
+	data, err := env.readFile(path)
+	if err != nil {
+		return v.files, nil
+	}
+	r, _, syntax := read(data, path)
+	if syntax != nil {
+		return v.files, nil
+	}
+	named := []scalar{r.Cluster.ICPConfig, r.BIRD.PasswordFile, r.Metrics.WebConfigFile}
+	for _, remote := range r.Remotes {
+		named = append(named, remote.Nodes.HostsFile, remote.PasswordFile)
+		if k := remote.Nodes.Kubernetes; k != nil && v.file(k.Kubeconfig) != "" {
+			kubeconfigs = append(kubeconfigs, v.file(k.Kubeconfig))
+		}
+	}
+	for _, s := range named {
+		v.file(s)
+	}
+	return v.files, kubeconfigs
+}
+
 // decode fills the raw structs; the decoder it returns knows where everything stands.
 func decode(data []byte, filename string) (*raw, *decoder, error) {
+	out, d, syntax := read(data, filename)
+	if syntax != nil {
+		return nil, nil, syntax
+	}
+	if len(d.errs) > 0 {
+		sortByPlace(d.errs)
+		return nil, nil, joinErrors(d.errs)
+	}
+	return out, d, nil
+}
+
+// read fills the raw structs as far as the file fits them; the decoder has what does not.
+func read(data []byte, filename string) (*raw, *decoder, *Error) {
 	data = trimBOM(data)
 	d := &decoder{src: newSource(filename, data), places: make(map[string]place)}
 	root, syntax := parseYAML(d.src, place{}, data)
@@ -85,10 +124,6 @@ func decode(data []byte, filename string) (*raw, *decoder, error) {
 	}
 	var out raw
 	d.fill(reflect.ValueOf(&out).Elem(), root, place{line: 1, column: 1})
-	if len(d.errs) > 0 {
-		sortByPlace(d.errs)
-		return nil, nil, joinErrors(d.errs)
-	}
 	return &out, d, nil
 }
 

@@ -103,6 +103,8 @@ func TestParseFillsInDefaults(t *testing.T) {
 		},
 		Metrics: Metrics{Listen: netip.MustParseAddrPort("127.0.0.1:9790")},
 		Admin:   Admin{Socket: "/run/routed/routed.sock"},
+		State:   State{Directory: "/var/lib/routed"},
+		Log:     Log{Level: "info"},
 	}
 	if diff := cmp.Diff(want, got, plain()); diff != "" {
 		t.Error(diff)
@@ -138,7 +140,9 @@ remotes:
   blockLengths: {ipv4: [24, 26], ipv6: [120, 122]}
 - name: c
   podCIDRs: [30.1.0.0/16]
-  nodes: {hostsFile: b.hosts}
+  nodes:
+    hostsFile: b.hosts
+    kubernetes: {kubeconfig: c.kubeconfig, context: x, labelSelector: "a=b"}
 kernel:
   table: main
   protocol: 200
@@ -150,6 +154,8 @@ kernel:
 mesh: {retention: 720h, withdrawalBrake: {share: 100, hold: 1m30s}}
 metrics: {listen: ":9100", webConfigFile: /etc/routed/web.yaml}
 admin: {socket: /tmp/routed.sock}
+state: {directory: state}
+log: {level: debug}
 `
 
 func TestParseReadsEveryKey(t *testing.T) {
@@ -189,7 +195,10 @@ func TestParseReadsEveryKey(t *testing.T) {
 			},
 			{
 				Name: "c", PodCIDRs: prefixes("30.1.0.0/16"), ASN: 64512, Port: 1790,
-				Nodes:        Nodes{HostsFile: "/etc/routed/b.hosts"},
+				Nodes: Nodes{
+					HostsFile:  "/etc/routed/b.hosts",
+					Kubernetes: Kubernetes{Kubeconfig: "/etc/routed/c.kubeconfig", Context: "x", LabelSelector: "a=b"},
+				},
 				Limits:       Limits{PrefixesPerNode: 256, Prefixes: 100_000},
 				BlockLengths: BlockLengths{IPv4: LengthRange{20, 32}, IPv6: LengthRange{116, 128}},
 			},
@@ -204,11 +213,13 @@ func TestParseReadsEveryKey(t *testing.T) {
 		},
 		Metrics: Metrics{Listen: netip.MustParseAddrPort("[::]:9100"), WebConfigFile: "/etc/routed/web.yaml"},
 		Admin:   Admin{Socket: "/tmp/routed.sock"},
+		State:   State{Directory: "/etc/routed/state"},
+		Log:     Log{Level: "debug"},
 	}
 	if diff := cmp.Diff(want, got, plain()); diff != "" {
 		t.Error(diff)
 	}
-	files := []string{"/etc/routed/routed.yaml", "/etc/routed/b.hosts", "/etc/routed/web.yaml"}
+	files := []string{"/etc/routed/routed.yaml", "/etc/routed/b.hosts", "/etc/routed/c.kubeconfig", "/etc/routed/web.yaml"}
 	if diff := cmp.Diff(files, got.Files()); diff != "" {
 		t.Error(diff)
 	}
@@ -328,5 +339,45 @@ func TestParseBoundsTheSize(t *testing.T) {
 	}
 	if _, err := Parse([]byte(text+"#"), "routed.yaml", Env{}); err == nil {
 		t.Error("accepted one byte more")
+	}
+}
+
+// The files of a configuration that is refused are known all the same; of one that cannot be read, itself.
+func TestNamed(t *testing.T) {
+	read := func(text string) Env {
+		return Env{ReadFile: func(string) ([]byte, error) {
+			if text == "" {
+				return nil, errors.New("no such file")
+			}
+			return []byte(text), nil
+		}}
+	}
+	const broken = `
+cluster: {podCIDRs: [nonsense], icpConfig: icp.yaml}
+unknown: 1
+bird: {passwordFile: bird.password}
+metrics: {webConfigFile: /etc/web.yaml}
+remotes:
+- nodes: {hostsFile: a.hosts, kubernetes: {kubeconfig: a.kubeconfig}}
+  passwordFile: a.password
+- nodes: {hostsFile: a.hosts, kubernetes: {kubeconfig: 7}}
+- nodes: [nonsense]
+`
+	for _, tc := range []struct {
+		text string
+		want []string
+	}{
+		{"", nil},
+		{"not: [yaml", nil},
+		{broken, []string{"/d/a.kubeconfig", "/d/icp.yaml", "/d/bird.password", "/etc/web.yaml", "/d/a.hosts", "/d/a.password"}},
+	} {
+		want := append([]string{"/d/routed.yaml"}, tc.want...)
+		files, kubeconfigs := Named("/d/routed.yaml", read(tc.text))
+		if diff := cmp.Diff(want, files); diff != "" {
+			t.Errorf("%q: %s", tc.text, diff)
+		}
+		if isKube := len(kubeconfigs) == 1 && kubeconfigs[0] == "/d/a.kubeconfig"; isKube != (len(tc.want) > 0) {
+			t.Errorf("%q: kubeconfigs %q", tc.text, kubeconfigs)
+		}
 	}
 }

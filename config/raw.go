@@ -14,6 +14,8 @@ type raw struct {
 	Mesh    rawMesh     `yaml:"mesh"`
 	Metrics rawMetrics  `yaml:"metrics"`
 	Admin   rawAdmin    `yaml:"admin"`
+	State   rawState    `yaml:"state"`
+	Log     rawLog      `yaml:"log"`
 }
 
 type rawCluster struct {
@@ -122,6 +124,16 @@ type rawMetrics struct {
 type rawAdmin struct {
 	place
 	Socket scalar `yaml:"socket"`
+}
+
+type rawState struct {
+	place
+	Directory scalar `yaml:"directory"`
+}
+
+type rawLog struct {
+	place
+	Level scalar `yaml:"level"`
 }
 
 // scalar is one value.

@@ -22,7 +22,7 @@ func TestNotTheSchema(t *testing.T) {
 		{
 			"unknown section", "", "kernal: {}\n",
 			[]string{`13:1 : unknown key "kernal" at the top; there are: cluster, node, bird, listen, remotes, kernel, mesh, ` +
-				`metrics, admin`},
+				`metrics, admin, state, log`},
 		},
 		{
 			"several at once, in the order of the file", "  dial: 127.0.0.1:179\n", "  dail: x\n  dial: {a: b}\n  accept: [[x]]\n",

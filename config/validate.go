@@ -31,6 +31,8 @@ func (v *validator) config(r *raw) *Config {
 	c.Mesh = v.mesh(r.Mesh)
 	c.Metrics = v.metrics(r.Metrics)
 	c.Admin = v.admin(r.Admin)
+	c.State = v.state(r.State)
+	c.Log = Log{Level: v.choice(r.Log.Level, "info", "debug", "warn", "error")}
 	c.files = v.files
 	return c
 }
@@ -266,6 +268,14 @@ func (v *validator) metrics(r rawMetrics) Metrics {
 		m.Listen, _ = v.addrPort(r.Listen, text)
 	}
 	return m
+}
+
+func (v *validator) state(r rawState) State {
+	dir := v.path(r.Directory)
+	if dir == "" {
+		dir = "/var/lib/routed"
+	}
+	return State{Directory: dir}
 }
 
 // maxSocketPath is the longest path of a unix socket (sun_path, unix(7)), without its final NUL.

@@ -45,9 +45,6 @@ func (v *validator) remote(r rawRemote) Remote {
 
 // remoteUnsupported refuses the keys whose features come later.
 func (v *validator) remoteUnsupported(r rawRemote) {
-	if k := r.Nodes.Kubernetes; k != nil {
-		v.unsupported(k.place, "list the nodes in addresses or in a hostsFile")
-	}
 	if len(r.Reflectors.items) > 0 {
 		v.unsupported(r.Reflectors.place, "list the nodes under nodes")
 	}
@@ -65,10 +62,25 @@ func (v *validator) remoteUnsupported(r rawRemote) {
 func (v *validator) nodes(r rawNodes) Nodes {
 	v.atMost(r.Addresses.place, len(r.Addresses.items), maxAddresses)
 	n := Nodes{Addresses: distinct(v, r.Addresses.items, v.nodeAddr), HostsFile: v.file(r.HostsFile)}
+	if r.Kubernetes != nil {
+		n.Kubernetes = v.kubernetes(*r.Kubernetes)
+	}
 	if len(r.Addresses.items) == 0 && r.HostsFile.empty() && r.Kubernetes == nil {
-		v.fail(r.place, "missing; list the cluster's nodes in addresses, or name a hostsFile that does")
+		v.fail(r.place, "missing; list the cluster's nodes in addresses, or name a hostsFile or the kubeconfig of an API that does")
 	}
 	return n
+}
+
+// kubernetes gives how to ask an API; what is in its kubeconfig, and the syntax of the selector, is judged by who reads
+// them (package kube).
+func (v *validator) kubernetes(r rawKubernetes) Kubernetes {
+	k := Kubernetes{Kubeconfig: v.file(r.Kubeconfig)}
+	if r.Kubeconfig.empty() {
+		v.fail(r.Kubeconfig.place, "missing; name a kubeconfig or the manifest of an Istio remote secret")
+	}
+	k.Context, _ = v.text(r.Context)
+	k.LabelSelector, _ = v.text(r.LabelSelector)
+	return k
 }
 
 // lengths gives a range of prefix lengths, written [shortest, longest].

@@ -183,12 +183,16 @@ func TestRemote(t *testing.T) {
 	nodes := func(name, value string, want ...string) valueTest {
 		return valueTest{name, "    nodes:\n      addresses: [9.111.255.152]\n", "    nodes: " + value + "\n", want}
 	}
-	const missing = "11:5 remotes[0].nodes: missing; list the cluster's nodes in addresses, or name a hostsFile that does"
+	const missing = "11:5 remotes[0].nodes: missing; list the cluster's nodes in addresses, or name a hostsFile or the kubeconfig of an API that does"
 	runValueTests(t, []valueTest{
 		nodes("no nodes", "", missing),
 		nodes("empty nodes", "{addresses: [], hostsFile: ''}", missing),
 		nodes("a hosts file", "{hostsFile: x}"),
-		nodes("kubernetes", "{kubernetes: {}}", "11:13 remotes[0].nodes.kubernetes: not supported yet; list the nodes in addresses or in a hostsFile"),
+		nodes("kubernetes", "{kubernetes: {kubeconfig: x, context: y, labelSelector: z}}"),
+		nodes("kubernetes without a kubeconfig", "{kubernetes: {}}",
+			"11:13 remotes[0].nodes.kubernetes.kubeconfig: missing; name a kubeconfig or the manifest of an Istio remote secret"),
+		nodes("a context that is no text", "{kubernetes: {kubeconfig: x, context: 1}}",
+			"11:50 remotes[0].nodes.kubernetes.context: 1 is not text; put it in quotes if it is meant so"),
 		nodes("repeated", "{addresses: [9.1.1.1, 9.1.1.1]}", "11:34 remotes[0].nodes.addresses[1]: 9.1.1.1 is already remotes[0].nodes.addresses[0] (line 11)"),
 		nodes("a name", "{addresses: [node-1]}", `11:25 remotes[0].nodes.addresses[0]: "node-1" is not an IP address`),
 		nodes("loopback", "{addresses: [127.0.0.1]}", "11:25 remotes[0].nodes.addresses[0]: 127.0.0.1 is a loopback address, not a node's"),

@@ -2,12 +2,17 @@ package lab_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"routed/lab"
 )
@@ -20,6 +25,8 @@ func TestOperating(t *testing.T) {
 		t.Run("StatusBIRDDown", m.testStatusBIRDDown) &&
 		t.Run("StatusRemoteDown", m.testStatusRemoteDown) &&
 		t.Run("ReloadRoster", m.testReloadRoster) &&
+		t.Run("ReloadOfAFile", m.testReloadOfAFile) &&
+		t.Run("HundredReloads", m.testHundredReloads) &&
 		t.Run("RefusedReload", m.testRefusedReload) &&
 		t.Run("PeersAndRoutes", m.testPeersAndRoutes) &&
 		t.Run("Plan", m.testPlan) &&
@@ -112,6 +119,96 @@ func (m *mesh) wantNoFlaps(t *testing.T, node, leaver *lab.Node) {
 			t.Errorf("a session that did not change went down: %s", line)
 		}
 	}
+}
+
+// A hosts file that is replaced is read again without a word to the daemon.
+func (m *mesh) testReloadOfAFile(t *testing.T) {
+	node := m.Node("gyliu-icp-1")
+	hosts := filepath.Join(node.Dir, "cluster-2.hosts")
+	whole, err := os.ReadFile(hosts)
+	must(t, err)
+	replace := func(text string) {
+		must(t, os.WriteFile(hosts+".new", []byte(text), 0o600))
+		must(t, os.Rename(hosts+".new", hosts))
+	}
+	first, _, _ := strings.Cut(string(whole), "\n")
+	replace(first)
+	must(t, lab.WaitFor(m.ctx, "the leavers' routes to go", func(ctx context.Context) error {
+		hops, err := node.NextHops(ctx, lab.RoutedTable)
+		if err == nil && len(hops) != 1 {
+			err = fmt.Errorf("next hops %v, want one", hops)
+		}
+		return err
+	}))
+	replace(string(whole))
+	must(t, lab.WaitFor(m.ctx, "the leavers' routes to come back", node.CheckMesh))
+	m.waitHealthy(t)
+}
+
+// A hundred reloads, each of which changes something, while blocks come and go: no session goes down, no route is lost.
+func (m *mesh) testHundredReloads(t *testing.T) {
+	node, remote := m.Node("gyliu-icp-1"), m.Node("gyliu-ubuntu-1")
+	plain, err := os.ReadFile(node.RoutedConfigPath())
+	must(t, err)
+	before := m.sessions(t, node)
+	monitor, err := node.Monitor(m.ctx)
+	must(t, err)
+	block := netip.MustParsePrefix("20.1.99.0/26")
+	for i := range 100 {
+		switch i % 20 {
+		case 0:
+			must(t, remote.AddBlock(m.ctx, block))
+		case 10:
+			must(t, remote.RemoveBlock(m.ctx, block))
+		}
+		text := strings.Replace(string(plain), "    nodes:\n", fmt.Sprintf("    limits: {prefixes: %d}\n    nodes:\n", 1000+i), 1)
+		must(t, os.WriteFile(node.RoutedConfigPath(), []byte(text), 0o600))
+		seen := m.reloads(t, node)
+		must(t, node.ReloadRouted())
+		must(t, lab.WaitFor(m.ctx, "the reload", func(context.Context) error {
+			if m.reloads(t, node) == seen {
+				return errors.New("not reloaded")
+			}
+			return nil
+		}))
+	}
+	must(t, lab.WaitFor(m.ctx, "the mesh", node.CheckMesh))
+	if diff := cmp.Diff(before, m.sessions(t, node)); diff != "" {
+		t.Errorf("sessions before and after (-before +after):\n%s", diff)
+	}
+	must(t, monitor.Close())
+	if lost := monitor.Lost(func(r lab.Route) bool { return ofBlocks(r) && r.Dst != block }); len(lost) > 0 {
+		t.Errorf("routes lost on the way: %v", lost)
+	}
+	must(t, os.WriteFile(node.RoutedConfigPath(), plain, 0o600))
+	m.waitHealthy(t)
+}
+
+// reloads counts the node's reloads that went well.
+func (m *mesh) reloads(t *testing.T, node *lab.Node) int {
+	t.Helper()
+	log, err := os.ReadFile(node.RoutedLog())
+	must(t, err)
+	return strings.Count(string(log), `"event":"reloaded"`)
+}
+
+// sessions gives, for each of the node's sessions, since when it stands and how often it went down.
+func (m *mesh) sessions(t *testing.T, node *lab.Node) map[string]string {
+	t.Helper()
+	out, _, err := node.Routed(m.ctx, "peers", "-o", "json")
+	must(t, err)
+	var answer struct {
+		Peers []struct {
+			Address, State, Since string
+			Flaps                 uint64
+		}
+	}
+	must(t, json.Unmarshal([]byte(out), &answer))
+	sessions := map[string]string{}
+	for _, p := range answer.Peers {
+		sessions[p.Address] = fmt.Sprintf("%s since %s, %d flaps", p.State, p.Since, p.Flaps)
+	}
+	return sessions
 }
 
 // A configuration that cannot be used changes nothing and is told.

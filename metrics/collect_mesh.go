@@ -152,6 +152,13 @@ func (c *Collector) clusters(e emitter, m peering.Status) {
 	}
 }
 
+func (c *Collector) rosters(e emitter, rosters []Roster) {
+	for _, r := range rosters {
+		e.gauge(c.d.rosterAt, unix(r.LastSuccessAt), r.Cluster)
+		e.counter(c.d.rosterFailures, r.Failures, r.Cluster)
+	}
+}
+
 func number(b bool) float64 {
 	if b {
 		return 1

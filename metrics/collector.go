@@ -45,6 +45,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	c.sessions(e, s.Mesh)
 	c.prefixes(e, s)
 	c.clusters(e, s.Mesh)
+	c.rosters(e, s.Rosters)
 	c.routes(e, s)
 	c.kernel(e, s.Kernel)
 	e.gauge(c.d.guardActive, number(s.Guard.Condition == guard.Active))

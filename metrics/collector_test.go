@@ -74,6 +74,10 @@ func sample() Snapshot {
 		},
 		Guard:  guard.Status{Mode: guard.Auto, Condition: guard.Active},
 		Reload: Reload{Successful: true, LastSuccessAt: at(500)},
+		Rosters: []Roster{
+			{Cluster: "cluster-2", LastSuccessAt: at(600), Failures: 3},
+			{Cluster: "cluster-3"},
+		},
 	}
 }
 
@@ -187,6 +191,7 @@ func names() []string {
 		"routed_bgp_session_up", "routed_bgp_session_established_timestamp_seconds", "routed_bgp_session_flaps_total",
 		"routed_bgp_prefixes", "routed_bgp_prefixes_rejected_total",
 		"routed_cluster_nodes", "routed_cluster_blocks", "routed_block_conflicts",
+		"routed_roster_last_success_timestamp_seconds", "routed_roster_failures_total",
 		"routed_routes", "routed_route_repairs_total", "routed_route_changes_total", "routed_reconcile_errors_total",
 		"routed_reconcile_duration_seconds", "routed_convergence_seconds",
 		"routed_last_successful_resync_timestamp_seconds", "routed_netlink_overruns_total",

@@ -7,6 +7,7 @@ type descs struct {
 	sessionUp, sessionAt, sessionFlaps *prometheus.Desc
 	prefixes, rejected                 *prometheus.Desc
 	nodes, blocks, conflicts           *prometheus.Desc
+	rosterAt, rosterFailures           *prometheus.Desc
 	routes, repairs, changes, errors   *prometheus.Desc
 	lastResync, overruns               *prometheus.Desc
 	guardActive                        *prometheus.Desc
@@ -16,6 +17,7 @@ type descs struct {
 func (d descs) all() []*prometheus.Desc {
 	return []*prometheus.Desc{
 		d.sessionUp, d.sessionAt, d.sessionFlaps, d.prefixes, d.rejected, d.nodes, d.blocks, d.conflicts,
+		d.rosterAt, d.rosterFailures,
 		d.routes, d.repairs, d.changes, d.errors, d.lastResync, d.overruns, d.guardActive, d.reloadOK, d.reloadAt,
 	}
 }
@@ -42,6 +44,9 @@ func newDescs(o Options) descs {
 		blocks: desc("cluster_blocks", "Blocks of a remote cluster; stale ones are kept although their session was lost.",
 			"cluster", "family", "state"),
 		conflicts: desc("block_conflicts", "Blocks of a remote cluster that more than one node announces.", "cluster"),
+		rosterAt: desc("roster_last_success_timestamp_seconds",
+			"When the list of a cluster's nodes was last known to be what its Kubernetes API has; 0: never.", "cluster"),
+		rosterFailures: desc("roster_failures_total", "Calls to the Kubernetes API that lists a cluster's nodes that failed.", "cluster"),
 		routes: desc("routes", "Routes wanted in the kernel, and how many of these are in each other state.",
 			"cluster", "family", "state"),
 		repairs: desc("route_repairs_total", "Routes and rules put back, by what took them away.", "cause"),

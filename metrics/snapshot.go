@@ -16,6 +16,14 @@ type Snapshot struct {
 	Kernel     kernel.Status
 	Guard      guard.Status
 	Reload     Reload
+	Rosters    []Roster
+}
+
+// Roster is how the API stands that lists the nodes of a cluster.
+type Roster struct {
+	Cluster       string
+	LastSuccessAt time.Time // when the list in force was last known to be the API's; zero: never
+	Failures      uint64    // of calls to it
 }
 
 // Advertised counts the prefixes of one family that the nodes of a cluster are told, all sessions together.

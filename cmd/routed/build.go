@@ -1,12 +1,10 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
 	"slices"
 	"time"
 
@@ -32,59 +30,44 @@ const (
 // host is what the configuration is resolved against.
 type host struct {
 	links kernel.Topology
+	hops  map[netip.Addr]uint8 // what maxHops was by default, of the peers there are
 }
 
-// load reads the configuration, resolves it against this host and its files, and checks it as a whole.
-func load(ctx context.Context, path string) (*config.Config, peering.Roster, error) {
-	fib, err := kernel.NewNetlink()
-	if err != nil {
-		return nil, peering.Roster{}, fmt.Errorf("the kernel cannot be asked for this host's addresses: %w", err)
-	}
-	defer fib.Close()
-	cfg, err := loadConfig(ctx, path, fib)
-	if err != nil {
-		return nil, peering.Roster{}, err
-	}
-	links, err := fib.Topology(ctx)
-	if err != nil {
-		return nil, peering.Roster{}, err
-	}
-	r, err := resolve(cfg, host{links: links})
-	return cfg, r, err
-}
+// lists is the nodes that the APIs of remote clusters list, by the remote's name.
+type lists map[string][]roster.Node
 
-// loadConfig reads the configuration alone.
-func loadConfig(ctx context.Context, path string, fib *kernel.Netlink) (*config.Config, error) {
-	return config.Load(path, config.Env{
-		Getenv:         os.Getenv,
-		DefaultAddress: func() (netip.Addr, error) { return fib.DefaultAddress(ctx, false) },
-	})
-}
-
-// resolve reads the rosters and puts the configuration and the host together. Its error joins all that is wrong.
-func resolve(cfg *config.Config, h host) (peering.Roster, error) {
+// resolve puts the configuration, the lists of nodes and the host together, and checks the first two as a whole. Its
+// error joins all that is wrong.
+func (l *loaded) resolve(apis lists) (peering.Roster, error) {
+	cfg := l.cfg
 	r := peering.Roster{BIRD: birdPeers(cfg)}
-	nodes := map[string][]netip.Addr{}
-	errs := h.ownAddressErrors(cfg)
-	for i, remote := range cfg.Remotes {
-		list, err := remoteNodes(remote)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("remotes[%d].nodes.hostsFile: %w", i, err))
-			continue
-		}
+	checked := map[string]config.Listed{}
+	for _, remote := range cfg.Remotes {
+		fromAPI := ofFamilies(cfg, apis[remote.Name])
+		checked[remote.Name] = config.Listed{HostsFile: l.sources.listed[remote.Name], Kubernetes: addresses(fromAPI)}
 		c := remoteCluster(remote)
-		for _, n := range list {
-			nodes[remote.Name] = append(nodes[remote.Name], n.Addr)
-			c.Peers = append(c.Peers, h.remotePeer(cfg, remote, n))
+		for _, n := range roster.Merge(l.sources.nodes[remote.Name], fromAPI) {
+			c.Peers = append(c.Peers, l.host.remotePeer(cfg, remote, n))
 		}
 		r.Clusters = append(r.Clusters, c)
 	}
-	errs = append(errs, config.Check(cfg, nodes))
-	return r, errors.Join(errs...)
+	return r, config.Check(cfg, checked)
+}
+
+// ofFamilies leaves of what an API lists the families that this node has an address of: a dual-stack cluster may be a
+// neighbour of one that is not.
+func ofFamilies(cfg *config.Config, nodes []roster.Node) []roster.Node {
+	var out []roster.Node
+	for _, n := range nodes {
+		if nodeAddress(cfg, peering.FamilyOf(n.Addr)).IsValid() {
+			out = append(out, n)
+		}
+	}
+	return out
 }
 
 // ownAddressErrors finds node addresses that no interface of this host has.
-func (h host) ownAddressErrors(cfg *config.Config) []error {
+func (h host) ownAddressErrors(cfg *config.Config) error {
 	var errs []error
 	for _, own := range []struct {
 		key  string
@@ -94,21 +77,7 @@ func (h host) ownAddressErrors(cfg *config.Config) []error {
 			errs = append(errs, fmt.Errorf("%s: no interface of this host has %s", own.key, own.addr))
 		}
 	}
-	return errs
-}
-
-func remoteNodes(remote config.Remote) ([]roster.Node, error) {
-	var fixed, listed []roster.Node
-	for _, a := range remote.Nodes.Addresses {
-		fixed = append(fixed, roster.Node{Addr: a})
-	}
-	if remote.Nodes.HostsFile != "" {
-		var err error
-		if listed, err = roster.Read(remote.Nodes.HostsFile); err != nil {
-			return nil, err
-		}
-	}
-	return roster.Merge(fixed, listed), nil
+	return errors.Join(errs...)
 }
 
 // birdPeers are the sessions with the local BIRD. BIRD knows us by a loopback address and itself by the node's, its
@@ -157,16 +126,38 @@ func nodeAddress(cfg *config.Config, f peering.Families) netip.Addr {
 func (h host) remotePeer(cfg *config.Config, remote config.Remote, n roster.Node) peering.Peer {
 	hops := remote.MaxHops
 	if hops == 0 {
-		hops = farHops
-		if _, near := h.links.OnLink(n.Addr); near {
-			hops = 1
-		}
+		hops = h.defaultHops(n.Addr)
 	}
 	family := peering.FamilyOf(n.Addr)
 	return peering.Peer{
 		Addr: n.Addr, Role: peering.RoleRemote, Cluster: remote.Name, Name: n.Name, ASN: remote.ASN,
 		Local: nodeAddress(cfg, family), DialPort: remote.Port, MaxHops: hops, Families: family, HoldTime: holdTime,
 	}
+}
+
+// defaultHops is decided once for as long as a node is a peer: a link that happens to be down when something is reloaded
+// would else end the sessions over it.
+func (h host) defaultHops(a netip.Addr) uint8 {
+	if hops, decided := h.hops[a]; decided {
+		return hops
+	}
+	if _, near := h.links.OnLink(a); near {
+		return 1
+	}
+	return farHops
+}
+
+// decidedHops is what maxHops is by default for the peers there are.
+func decidedHops(cfg *config.Config, r peering.Roster) map[netip.Addr]uint8 {
+	out := map[netip.Addr]uint8{}
+	for i, c := range r.Clusters {
+		for _, p := range c.Peers {
+			if cfg.Remotes[i].MaxHops == 0 {
+				out[p.Addr] = p.MaxHops
+			}
+		}
+	}
+	return out
 }
 
 func remoteCluster(remote config.Remote) peering.Cluster {

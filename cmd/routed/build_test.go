@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -42,6 +43,16 @@ remotes:
 	return cfg
 }
 
+// resolve does what a start does with a configuration on a host.
+func resolve(t *testing.T, cfg *config.Config, h host) (peering.Roster, error) {
+	t.Helper()
+	s, err := readSources(cfg)
+	if err = errors.Join(err, h.ownAddressErrors(cfg)); err != nil {
+		return peering.Roster{}, err
+	}
+	return (&loaded{cfg: cfg, sources: s, host: h}).resolve(nil)
+}
+
 func TestBIRDSessions(t *testing.T) {
 	const own, lo, other = "9.111.255.21", "127.0.0.1", "9.111.255.200"
 	for _, tc := range []struct {
@@ -81,7 +92,7 @@ func TestResolveMergesNodesAndFindsTheDirectlyConnected(t *testing.T) {
 	if err := os.WriteFile(hosts, []byte("9.111.255.77 gyliu-ubuntu-1\n8.8.0.9 far\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r, err := resolve(parse(t, "{dial: 127.0.0.1:179}", "{addresses: [9.111.255.77, 9.111.255.152], hostsFile: "+hosts+"}"), seedHost())
+	r, err := resolve(t, parse(t, "{dial: 127.0.0.1:179}", "{addresses: [9.111.255.77, 9.111.255.152], hostsFile: "+hosts+"}"), seedHost())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +116,7 @@ func TestResolveRefuses(t *testing.T) {
 		{"a hosts file that is not there", "{hostsFile: /nowhere/hosts}", "remotes[0].nodes.hostsFile", seedHost()},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			_, err := resolve(parse(t, "{dial: 127.0.0.1:179}", tc.nodes), tc.host)
+			_, err := resolve(t, parse(t, "{dial: 127.0.0.1:179}", tc.nodes), tc.host)
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("error %v, want %q in it", err, tc.want)
 			}
@@ -113,7 +124,7 @@ func TestResolveRefuses(t *testing.T) {
 	}
 }
 
-func TestOnlyRemotesChangeWithoutARestart(t *testing.T) {
+func TestWhatChangesWithoutARestart(t *testing.T) {
 	old := parse(t, "{dial: 127.0.0.1:179}", "{addresses: [9.111.255.77]}")
 	if keys := needsRestart(old, parse(t, "{dial: 127.0.0.1:179}", "{addresses: [9.111.255.152]}")); len(keys) != 0 {
 		t.Errorf("another remote node needs a restart: %v", keys)

@@ -18,15 +18,21 @@ func newCheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check --config FILE",
 		Short: "Read the configuration as run would, and print what it means",
-		Long: "Reads the configuration and the files it names as run would, resolves it on this host, and prints what it means.\n\n" +
+		Long: "Reads the configuration and the files it names as run would, resolves it on this host, and prints what it means. It asks\n" +
+			"the Kubernetes APIs that list nodes; one that does not answer keeps nothing from being used, and is told.\n\n" +
 			"Exit status: 0 it can be used, 1 it cannot.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, roster, err := load(cmd.Context(), path)
+			l, err := ask(askKernel).load(cmd.Context(), path)
 			if err != nil {
 				return err
 			}
-			return printMeaning(cmd.OutOrStdout(), path, cfg, roster)
+			answers := askAPIs(cmd.Context(), l.sources.apis)
+			r, err := l.resolve(answers.lists())
+			if err != nil {
+				return err
+			}
+			return printMeaning(cmd.OutOrStdout(), path, l.cfg, r, answers)
 		},
 	}
 	configFlag(cmd, &path)
@@ -34,7 +40,7 @@ func newCheckCommand() *cobra.Command {
 }
 
 // printMeaning says in words what a daemon with this configuration would do.
-func printMeaning(out io.Writer, path string, cfg *config.Config, roster peering.Roster) error {
+func printMeaning(out io.Writer, path string, cfg *config.Config, roster peering.Roster, answers apiAnswers) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	line := func(key, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", key, fmt.Sprintf(format, args...)) }
 
@@ -52,6 +58,9 @@ func printMeaning(out io.Writer, path string, cfg *config.Config, roster peering
 	for _, c := range roster.Clusters {
 		line("remote cluster", "%s: %d nodes, accepted inside %s, /%d to /%d, at most %d prefixes a node and %d in all",
 			c.Name, len(c.Peers), join(c.PodCIDRs), c.Lengths.IPv4.Min, c.Lengths.IPv4.Max, c.Limits.PerNode, c.Limits.Total)
+		if a, asked := answers[c.Name]; asked {
+			line("", "%s", a.meaning())
+		}
 		for _, p := range c.Peers {
 			line("", "%s", peerMeaning(p))
 		}
@@ -64,6 +73,7 @@ func printMeaning(out io.Writer, path string, cfg *config.Config, roster peering
 	line("routes", "table %d, protocol %d, %s on exit", cfg.Kernel.Table, cfg.Kernel.Protocol, cfg.Kernel.OnExit)
 	line("metrics", "http://%s/metrics", cfg.Metrics.Listen)
 	line("admin socket", "%s", cfg.Admin.Socket)
+	line("state", "%s", cfg.State.Directory)
 	return w.Flush()
 }
 

@@ -11,6 +11,7 @@ import (
 	"routed/admin"
 	"routed/bgp"
 	"routed/config"
+	"routed/filewatch"
 	"routed/guard"
 	"routed/kernel"
 	"routed/metrics"
@@ -26,28 +27,48 @@ const ownGrace = 2 * time.Second
 // flushWithin bounds kernel.onExit: flush, so that a service manager need not kill us.
 const flushWithin = time.Minute
 
+// How changes of files are noticed: when a file has been quiet for a moment, and where nothing tells of a change, by
+// looking.
+const (
+	filesQuiet  = 250 * time.Millisecond
+	filesAtMost = 5 * time.Second
+	filesEvery  = 30 * time.Second
+)
+
 // daemon is one running routed: the wiring, and nothing that decides.
 type daemon struct {
 	path     string // of the configuration
+	ask      ask
 	log      *slog.Logger
 	started  time.Time
 	notify   notifier
 	settings *settings
+	level    logLevel
 	hangups  <-chan os.Signal
+	files    *filewatch.Watcher
+	rosters  *rosters
+	// firstLists is what was taken for the lists of the APIs before they answered; written before begun is closed.
+	firstLists lists
 
 	netlink    *kernel.Netlink
 	reconciler *kernel.Reconciler
 	guard      *guard.Keeper
 	speaker    *bgp.Speaker
 	loop       *meshLoop
+	begun      chan struct{} // closed when the mesh has been seeded and its loop is about to run
 	timings    *metrics.Timings
 }
 
 // newDaemon makes everything and starts nothing but the netlink sockets.
-func newDaemon(path string, cfg *config.Config, roster peering.Roster, log *slog.Logger) (*daemon, error) {
-	now := time.Now()
-	d := &daemon{path: path, log: log, started: now, notify: notifier{log: log}, timings: metrics.NewTimings(), hangups: hangups()}
-	d.settings = newSettings(path, cfg, roster, now)
+func newDaemon(path string, l *loaded, roster peering.Roster, log *slog.Logger, level logLevel) (*daemon, error) {
+	now, cfg := time.Now(), l.cfg
+	d := &daemon{
+		path: path, ask: askKernel, log: log, level: level, started: now, notify: notifier{log: log}, timings: metrics.NewTimings(),
+		hangups: hangups(), begun: make(chan struct{}), rosters: newRosters(log),
+	}
+	d.settings = newSettings(path, l, roster, now)
+	d.files = filewatch.New(filewatch.Config{Quiet: filesQuiet, AtMost: filesAtMost, Every: filesEvery, Log: log})
+	d.files.Watch(l.files, l.sums)
 	var err error
 	if d.speaker, err = bgp.NewSpeaker(speakerConfig(cfg, log)); err != nil {
 		return nil, err
@@ -73,6 +94,7 @@ func (d *daemon) run(ctx context.Context) error {
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		err = nil
 	}
+	cfg = d.settings.config()
 	// A daemon that failed is started again, or is a second one beside a first: neither may take the routes away.
 	if err == nil && cfg.Kernel.OnExit == config.OnExitFlush {
 		err = d.flush(context.WithoutCancel(ctx), cfg)
@@ -98,7 +120,8 @@ func (d *daemon) serve(ctx context.Context, cfg *config.Config) error {
 	g.Go(named("mesh", func() error { return d.startMesh(ctx) }))
 	g.Go(named("admin", func() error { return admin.NewServer(cfg.Admin.Socket, d, d.log).Serve(ctx, socket) }))
 	g.Go(named("metrics", func() error { return d.serveMetrics(ctx, cfg) }))
-	g.Go(named("reload", func() error { return d.reloadOnHangup(ctx) }))
+	g.Go(named("files", func() error { return d.files.Run(ctx) }))
+	g.Go(named("reload", func() error { return d.reloads(ctx) }))
 	g.Go(named("watchdog", func() error { return d.notify.watch(ctx, d.alive, d.statusLine) }))
 	return g.Wait()
 }
@@ -110,14 +133,20 @@ func (d *daemon) startMesh(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
-	now := time.Now()
-	d.loop.setRoster(ctx, now, d.settings.roster())
-	d.loop.adopt(ctx, now, d.reconciler.AdoptedRoutes())
-	d.loop.tell(ctx)
+	d.seed(ctx, d.reconciler.AdoptedRoutes())
 	if ctx.Err() == nil {
 		d.notify.ready()
 	}
 	return d.loop.Run(ctx)
+}
+
+// seed gives the mesh its first roster and the routes that an earlier run left.
+func (d *daemon) seed(ctx context.Context, left []kernel.Route) {
+	now := time.Now()
+	d.loop.setRoster(ctx, now, d.firstRoster(left))
+	d.loop.adopt(ctx, now, left)
+	d.loop.tell(ctx)
+	close(d.begun)
 }
 
 // flush removes our routes, rules and packet filter at the end (kernel.onExit: flush).

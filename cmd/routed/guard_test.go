@@ -13,7 +13,7 @@ import (
 // Who may connect is who the configuration and the hosts say are peers, each from as far as its session allows.
 func TestGuardState(t *testing.T) {
 	cfg := parse(t, "{accept: 127.0.0.1}", "{addresses: [9.111.255.77, 198.51.100.9]}")
-	roster, err := resolve(cfg, seedHost())
+	roster, err := resolve(t, cfg, seedHost())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"time"
 
+	"routed/config"
+
 	"go.uber.org/zap"
 	"go.uber.org/zap/exp/zapslog"
 	"go.uber.org/zap/zapcore"
@@ -31,6 +33,19 @@ func newLogger(w io.Writer, format string, level zap.AtomicLevel) (*slog.Logger,
 	core := zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level)
 	core = zapcore.NewSamplerWithOptions(core, time.Second, 100, 100)
 	return slog.New(zapslog.NewHandler(core)), nil
+}
+
+// logLevel is how much is logged: what the flag says, else what the configuration in force says.
+type logLevel struct {
+	zap.AtomicLevel
+	fixed bool // by the flag
+}
+
+// follow takes the level of a configuration that comes into force, which has been validated.
+func (l logLevel) follow(cfg *config.Config) {
+	if level, err := zapcore.ParseLevel(cfg.Log.Level); err == nil && !l.fixed {
+		l.SetLevel(level)
+	}
 }
 
 // parseLevel reads --log-level.

@@ -181,6 +181,11 @@ func (l *meshLoop) setRoster(ctx context.Context, now time.Time, r peering.Roste
 	l.act(ctx, ch, time.Time{})
 }
 
+// setRetention changes how long the paths of a lost session stay. It runs in the loop, through do.
+func (l *meshLoop) setRetention(ctx context.Context, now time.Time, d time.Duration) {
+	l.act(ctx, l.mesh.SetRetention(now, d), time.Time{})
+}
+
 // adopt hands the routes that an earlier run left in the kernel to the mesh.
 func (l *meshLoop) adopt(ctx context.Context, now time.Time, left []kernel.Route) {
 	routes := make([]peering.RouteChange, len(left))

@@ -5,9 +5,13 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"routed/config"
+	"routed/peering/roster"
 )
 
 // hangups delivers SIGHUP from now on. It is called before anything else, since an unhandled SIGHUP ends a process.
@@ -17,39 +21,88 @@ func hangups() <-chan os.Signal {
 	return c
 }
 
-// reloadOnHangup reloads the configuration at each SIGHUP until ctx ends.
-func (d *daemon) reloadOnHangup(ctx context.Context) error {
+// reloads brings into force what changes while the daemon runs, until ctx ends: the configuration and the files it
+// names, at SIGHUP and when one changes, and what the APIs of remote clusters list. It is one goroutine, so that each
+// change is judged against all that was before it.
+func (d *daemon) reloads(ctx context.Context) error {
+	defer d.rosters.wait()
+	select {
+	case <-d.begun:
+	case <-ctx.Done():
+		return nil
+	}
+	d.rosters.follow(ctx, d.settings.loaded().sources.apis, d.firstLists)
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-d.hangups:
+			d.reload(ctx, "signal")
+		case <-d.files.Changed():
+			d.reload(ctx, "file")
+		case <-d.rosters.news:
+			d.takeLists(ctx)
 		}
-		d.notify.reloading()
-		if err := d.reload(ctx); err != nil {
-			d.settings.refuse(err, time.Now())
-			d.log.Error("configuration not reloaded, the old one stays", "event", "reload-failed", "error", err)
-		}
-		d.notify.ready()
 	}
 }
 
-// reload reads the configuration and the files it names, and puts the roster in force. It changes everything or, when
-// it returns an error, nothing.
-func (d *daemon) reload(ctx context.Context) error {
-	cfg, roster, err := load(ctx, d.path)
+// reload tries what there is now, tells how it went, and watches the files that can make the next attempt go otherwise.
+func (d *daemon) reload(ctx context.Context, why string) {
+	d.notify.reloading()
+	inForce := d.settings.loaded().files
+	l, err := d.ask.load(ctx, d.path, inForce...)
+	if err == nil {
+		err = d.enforce(ctx, l)
+	}
+	watched := l.files
+	if err != nil {
+		watched = slices.Concat(inForce, l.files)
+		d.settings.refuse(err, time.Now())
+		d.log.Error("configuration not reloaded, the old one stays", "event", "reload-failed", "cause", why, "error", err)
+	} else {
+		r := d.settings.roster()
+		d.log.Info("configuration reloaded", "event", "reloaded", "cause", why, "clusters", len(r.Clusters), "peers", len(r.Peers()))
+	}
+	slices.Sort(watched)
+	d.files.Watch(slices.Compact(watched), l.sums)
+	d.notify.ready()
+}
+
+// enforce puts a configuration in force: all of it or, when it returns an error, nothing.
+func (d *daemon) enforce(ctx context.Context, l *loaded) error {
+	old := d.settings.config()
+	if keys := needsRestart(old, l.cfg); len(keys) > 0 {
+		return fmt.Errorf("%s: changed, and cannot while routed runs; restart it", strings.Join(keys, ", "))
+	}
+	l.host.hops = decidedHops(old, d.settings.roster())
+	apis, gone := d.rosters.inForce().split(l.sources.apis)
+	if _, err := l.resolve(apis); err != nil {
+		return err
+	}
+	apis = l.admit(d.log, apis, d.rosters.known(d.store(l.cfg), l.sources.apis))
+	r, err := l.resolve(apis)
 	if err != nil {
 		return err
 	}
-	if keys := needsRestart(d.settings.config(), cfg); len(keys) > 0 {
-		return fmt.Errorf("%s: changed, but only remotes and their files can change while routed runs; restart it",
-			strings.Join(keys, ", "))
-	}
-	err = d.loop.do(ctx, func(now time.Time) { d.loop.setRoster(ctx, now, roster) })
+	err = d.loop.do(ctx, func(now time.Time) {
+		d.loop.setRetention(ctx, now, l.cfg.Mesh.Retention)
+		d.loop.setRoster(ctx, now, r)
+	})
 	if err != nil {
 		return err
 	}
-	d.settings.accept(cfg, roster, time.Now())
-	d.log.Info("configuration reloaded", "event", "reloaded", "clusters", len(roster.Clusters), "peers", len(roster.Peers()))
+	d.level.follow(l.cfg)
+	d.rosters.forget(d.store(old), gone.names())
+	if old.State != l.cfg.State {
+		d.rosters.keep(d.store(l.cfg), apis)
+	}
+	d.rosters.follow(ctx, l.sources.apis, apis)
+	d.rosters.again()
+	d.settings.accept(l, r, time.Now())
 	return nil
+}
+
+// store is where a configuration has lists of nodes kept.
+func (d *daemon) store(cfg *config.Config) roster.Store {
+	return roster.Store{Dir: cfg.State.Directory}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 )
@@ -14,32 +15,43 @@ func newRunCommand() *cobra.Command {
 		Use:   "run --config FILE",
 		Short: "Run the daemon in the foreground",
 		Long: "Runs the daemon in the foreground and logs to stderr. SIGTERM and SIGINT stop it and, unless the configuration\n" +
-			"says otherwise, leave the routes in place. SIGHUP reloads the configuration and the files it names.",
+			"says otherwise, leave the routes in place. The configuration and the files it names are reloaded when they change,\n" +
+			"and at SIGHUP.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			lvl, err := parseLevel(level)
+			atomic, err := parseLevel(level)
 			if err != nil {
 				return err
 			}
-			log, err := newLogger(cmd.ErrOrStderr(), format, lvl)
+			log, err := newLogger(cmd.ErrOrStderr(), format, atomic)
 			if err != nil {
 				return err
 			}
-			return runDaemon(cmd.Context(), path, log)
+			lvl := logLevel{AtomicLevel: atomic, fixed: cmd.Flags().Changed("log-level")}
+			return runDaemon(cmd.Context(), path, log, lvl)
 		},
 	}
 	configFlag(cmd, &path)
 	cmd.Flags().StringVar(&format, "log-format", defaultLogFormat(), "json or console")
-	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error; wins over log.level of the configuration")
 	return cmd
 }
 
-func runDaemon(ctx context.Context, path string, log *slog.Logger) error {
-	cfg, roster, err := load(ctx, path)
+func runDaemon(ctx context.Context, path string, log *slog.Logger, level logLevel) error {
+	path, err := filepath.Abs(path)
 	if err != nil {
 		return err
 	}
-	d, err := newDaemon(path, cfg, roster, log)
+	l, err := ask(askKernel).load(ctx, path)
+	if err != nil {
+		return err
+	}
+	roster, err := l.resolve(nil)
+	if err != nil {
+		return err
+	}
+	level.follow(l.cfg)
+	d, err := newDaemon(path, l, roster, log, level)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"runtime"
+	"time"
 
 	"routed/config"
 	"routed/metrics"
@@ -41,7 +42,16 @@ func (d *daemon) snapshot(ctx context.Context) (metrics.Snapshot, error) {
 		Kernel:     d.reconciler.Status(),
 		Guard:      d.guard.Status(),
 		Reload:     metrics.Reload{Successful: reload.LastReloadOK, LastSuccessAt: reload.LastSuccessAt},
+		Rosters:    d.rosterNumbers(time.Now()),
 	}, nil
+}
+
+func (d *daemon) rosterNumbers(now time.Time) []metrics.Roster {
+	var out []metrics.Roster
+	for name, s := range d.rosters.status(now) {
+		out = append(out, metrics.Roster{Cluster: name, LastSuccessAt: s.lastSuccess, Failures: s.failures})
+	}
+	return out
 }
 
 // advertised sums up what the nodes of each cluster are told, by family.

@@ -13,28 +13,38 @@ import (
 // settings is the configuration in force and how its last reload went. Readers get values; a reload replaces them.
 type settings struct {
 	mu   sync.Mutex
-	cfg  *config.Config
-	now  peering.Roster
+	now  *loaded
+	who  peering.Roster
 	last admin.Config
 }
 
-func newSettings(path string, cfg *config.Config, roster peering.Roster, at time.Time) *settings {
+func newSettings(path string, l *loaded, roster peering.Roster, at time.Time) *settings {
 	return &settings{
-		cfg: cfg, now: roster,
+		now: l, who: roster,
 		last: admin.Config{File: path, LastReloadOK: true, LastReloadAt: at, LastSuccessAt: at},
 	}
 }
 
-func (s *settings) config() *config.Config {
+// loaded is the configuration in force with what its files say.
+func (s *settings) loaded() *loaded {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.cfg
+	return s.now
 }
+
+func (s *settings) config() *config.Config { return s.loaded().cfg }
 
 func (s *settings) roster() peering.Roster {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.now
+	return s.who
+}
+
+// setRoster notes that other nodes are in force, the configuration being the same.
+func (s *settings) setRoster(r peering.Roster) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.who = r
 }
 
 func (s *settings) status() admin.Config {
@@ -53,10 +63,10 @@ func (s *settings) hasRemote(name string) bool {
 }
 
 // accept puts a reloaded configuration in force.
-func (s *settings) accept(cfg *config.Config, roster peering.Roster, at time.Time) {
+func (s *settings) accept(l *loaded, roster peering.Roster, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cfg, s.now = cfg, roster
+	s.now, s.who = l, roster
 	s.last.LastReloadOK, s.last.LastReloadAt, s.last.LastSuccessAt, s.last.LastReloadError = true, at, at, ""
 }
 
@@ -67,7 +77,8 @@ func (s *settings) refuse(err error, at time.Time) {
 	s.last.LastReloadOK, s.last.LastReloadAt, s.last.LastReloadError = false, at, err.Error()
 }
 
-// needsRestart names the keys that differ and that a running daemon cannot change.
+// needsRestart names the keys that differ and that a running daemon cannot change: what its listeners, its sessions with
+// the local BIRD, its table and its own blocks rest on.
 func needsRestart(old, now *config.Config) []string {
 	var keys []string
 	for _, k := range []struct {
@@ -80,8 +91,13 @@ func needsRestart(old, now *config.Config) []string {
 		{"node", old.Node, now.Node},
 		{"bird", old.BIRD, now.BIRD},
 		{"listen", old.Listen, now.Listen},
-		{"kernel", old.Kernel, now.Kernel},
-		{"mesh", old.Mesh, now.Mesh},
+		{"kernel.table", old.Kernel.Table, now.Kernel.Table},
+		{"kernel.protocol", old.Kernel.Protocol, now.Kernel.Protocol},
+		{"kernel.rulePriority", old.Kernel.RulePriority, now.Kernel.RulePriority},
+		{"kernel.encapsulation", old.Kernel.Encapsulation, now.Kernel.Encapsulation},
+		{"kernel.resyncInterval", old.Kernel.ResyncInterval, now.Kernel.ResyncInterval},
+		{"kernel.convergenceDeadline", old.Kernel.ConvergenceDeadline, now.Kernel.ConvergenceDeadline},
+		{"mesh.withdrawalBrake", old.Mesh.WithdrawalBrake, now.Mesh.WithdrawalBrake},
 		{"metrics", old.Metrics, now.Metrics},
 		{"admin", old.Admin, now.Admin},
 	} {

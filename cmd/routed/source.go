@@ -54,8 +54,13 @@ func (d *daemon) Status(ctx context.Context) (admin.Status, error) {
 	for _, p := range mesh.BIRD {
 		s.BIRD = append(s.BIRD, peerStatus(p, sessions))
 	}
+	rosters := d.rosters.status(s.At)
 	for _, c := range mesh.Clusters {
-		s.Clusters = append(s.Clusters, admin.ClusterFrom(c, admin.RouteCountsFrom(k.Routes, c.Name)))
+		cluster := admin.ClusterFrom(c, admin.RouteCountsFrom(k.Routes, c.Name))
+		if r, followed := rosters[c.Name]; followed {
+			cluster.Roster = r.admin()
+		}
+		s.Clusters = append(s.Clusters, cluster)
 	}
 	if err := notReady(k, mesh); err != nil {
 		s.NotReady = err.Error()

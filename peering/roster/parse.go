@@ -117,3 +117,12 @@ func printable(name string) bool {
 		return r == unicode.ReplacementChar || !unicode.IsGraphic(r)
 	})
 }
+
+// CleanName gives a name as it may be shown, or none when it may not: for lists that are somebody else's, where a bad
+// name is no reason to refuse an address.
+func CleanName(name string) string {
+	if !printable(name) {
+		return ""
+	}
+	return name
+}

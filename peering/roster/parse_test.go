@@ -144,6 +144,15 @@ func TestExpandNumbersKeepTheirWidth(t *testing.T) {
 	}
 }
 
+func mustAddr(t *testing.T, s string) netip.Addr {
+	t.Helper()
+	a, err := ParseAddr(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
 func addrs() *rapid.Generator[netip.Addr] {
 	return rapid.Custom(func(t *rapid.T) netip.Addr {
 		last := rapid.Byte().Draw(t, "last")

@@ -12,16 +12,16 @@ const MaxFileSize = 1 << 20
 // Read reads the hosts file at path now and parses it as [Parse] does. What is not a regular file, or is larger
 // than [MaxFileSize], is an error.
 func Read(path string) ([]Node, error) {
-	data, err := readRegular(path)
+	data, err := ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("hosts file: %w", err)
 	}
 	return Parse(path, data)
 }
 
-// readRegular reads a regular file, links followed. It is looked at before it is opened: opening a FIFO would wait
-// for a writer.
-func readRegular(path string) ([]byte, error) {
+// ReadFile reads a regular file of up to [MaxFileSize], links followed. It is looked at before it is opened: opening a
+// FIFO would wait for a writer.
+func ReadFile(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
