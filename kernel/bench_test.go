@@ -61,6 +61,57 @@ func applyInSizes(b *testing.B, fib *Netlink, ops []Op, size int, kind OpKind) {
 	}
 }
 
+// BenchmarkEncode writes the messages of a batch, without sending them.
+func BenchmarkEncode(b *testing.B) {
+	for name, changes := range map[string][]Change{"ipv4": blocks(writeBatch), "ipv6": blocks6(writeBatch)} {
+		b.Run(name, func(b *testing.B) {
+			t := testTopology()
+			ops := make([]Op, 0, writeBatch)
+			for _, c := range changes {
+				r := testConfig().owner().target(c.Route.Prefix, c.Route.NextHop, t.resolve(c.Route.NextHop))
+				ops = append(ops, Op{Kind: OpAddRoute, Table: testTable, Route: r})
+			}
+			var e encoder
+			b.ReportAllocs()
+			for b.Loop() {
+				e.reset()
+				for i, o := range ops {
+					e.op(o, uint32(i))
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/writeBatch, "ns/route")
+		})
+	}
+}
+
+// BenchmarkDecode reads one route message, as a dump has 100,000 of.
+func BenchmarkDecode(b *testing.B) {
+	for name, message := range map[string][]byte{"ipv4": routeSeeds()[0], "ipv6": routeSeeds()[2]} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := decodeRoute(message); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkDiffOne compares one entry that is as wanted: what a repair and a change cost the loop beside the kernel's work.
+func BenchmarkDiffOne(b *testing.B) {
+	o, t := testConfig().owner(), testTopology()
+	c := blocks(1)[0].Route
+	want := o.target(c.Prefix, c.NextHop, t.resolve(c.NextHop))
+	have := []FIBRoute{want}
+	b.ReportAllocs()
+	for b.Loop() {
+		if s := o.diff(&want, have, false); s.state != StateInstalled {
+			b.Fatal(s.state)
+		}
+	}
+}
+
 // BenchmarkDump reads a table of 100,000 routes.
 func BenchmarkDump(b *testing.B) {
 	n := newTestNet(b)
@@ -147,8 +198,8 @@ func waitInstalled(b *testing.B, r *Reconciler, count int) {
 	}
 }
 
-// BenchmarkDiff compares a whole table that is as wanted.
-func BenchmarkDiff(b *testing.B) {
+// BenchmarkDiffTable compares a whole table that is as wanted.
+func BenchmarkDiffTable(b *testing.B) {
 	o := testConfig().owner()
 	t := testTopology()
 	var routes []Route

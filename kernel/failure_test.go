@@ -77,10 +77,10 @@ func failsForAWhile(t *testing.T, call string) {
 	}
 }
 
-func failing(call string, err error) func(string, *Op) error {
+func failing(call string, errno unix.Errno) func(string, *Op) error {
 	return func(c string, _ *Op) error {
 		if c == call {
-			return &OpError{Errno: err.(unix.Errno)}
+			return &OpError{Errno: errno}
 		}
 		return nil
 	}

@@ -20,34 +20,34 @@ import (
 const patience = 10 * time.Second // until a test gives up on a condition
 
 // eventually waits for a condition.
-func eventually(t testing.TB, what string, met func() bool) {
-	t.Helper()
+func eventually(tb testing.TB, what string, met func() bool) {
+	tb.Helper()
 	deadline := time.After(patience)
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for !met() {
 		select {
 		case <-deadline:
-			t.Fatalf("not within %v: %s", patience, what)
+			tb.Fatalf("not within %v: %s", patience, what)
 		case <-tick.C:
 		}
 	}
 }
 
 // never makes sure that a condition does not come about in a while.
-func never(t testing.TB, what string, met func() bool) {
-	t.Helper()
-	neverWithin(t, 150*time.Millisecond, what, met)
+func never(tb testing.TB, what string, met func() bool) {
+	tb.Helper()
+	neverWithin(tb, 150*time.Millisecond, what, met)
 }
 
-func neverWithin(t testing.TB, span time.Duration, what string, met func() bool) {
-	t.Helper()
+func neverWithin(tb testing.TB, span time.Duration, what string, met func() bool) {
+	tb.Helper()
 	end := time.After(span)
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		if met() {
-			t.Fatalf("must not happen: %s", what)
+			tb.Fatalf("must not happen: %s", what)
 		}
 		select {
 		case <-end:

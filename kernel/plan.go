@@ -27,7 +27,7 @@ func MakePlan(ctx context.Context, cfg Config, fib FIB, wanted []Route, lookups 
 	if err != nil {
 		return Plan{}, err
 	}
-	rules, err := fib.Rules(ctx)
+	rules, err := readRules(ctx, fib)
 	if err != nil {
 		return Plan{}, err
 	}
@@ -138,29 +138,6 @@ func Flush(ctx context.Context, cfg Config, fib FIB) (Counts, error) {
 }
 
 const flushErrors = 10 // that are spelt out
-
-// StrayRoutes lists, as the operations that would remove them, the routes of the main table that lie inside the
-// given prefixes and are not ours: routes that somebody added by hand before. Nothing here ever removes them.
-func StrayRoutes(ctx context.Context, cfg Config, fib FIB, inside []netip.Prefix) ([]Op, error) {
-	topology, err := fib.Topology(ctx)
-	if err != nil {
-		return nil, err
-	}
-	routes, err := readTable(ctx, fib, mainTable)
-	if err != nil {
-		return nil, err
-	}
-	var strays []Op
-	for _, r := range routes {
-		if !cfg.owner().owns(r) && within(r.Prefix, inside) {
-			strays = append(strays, Op{
-				Kind: OpDeleteRoute, Table: mainTable, Route: r,
-				DeviceName: topology.DeviceName(r.Device),
-			})
-		}
-	}
-	return strays, nil
-}
 
 // within says whether a prefix lies in one of several.
 func within(p netip.Prefix, several []netip.Prefix) bool {

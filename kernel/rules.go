@@ -3,6 +3,7 @@ package kernel
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -11,13 +12,42 @@ import (
 
 // concernsUs says whether a rule event can mean that one of our rules is gone or has company.
 func (l *loop) concernsUs(r Rule) bool {
-	return r.Table == l.r.own.table || r.Priority == l.r.own.priority || slices.Contains(l.rulesWanted, r.To) || l.outranks(r)
+	return r.Table == l.r.own.table || r.Priority == l.r.own.priority || slices.Contains(l.rulesWanted, r.To) ||
+		l.outranks(r)
 }
 
+// outranks says whether a rule can decide one of our lookups before our own rule does.
+func (l *loop) outranks(r Rule) bool { return l.r.own.outranks(r, l.rulesWanted) }
+
+// mainPriority is that of the kernel's own rule for the main table (fib_default_rules_init in net/ipv4/fib_rules.c).
+const mainPriority = 32766
+
+// outranks says whether a rule can decide a lookup before the one that leads to our table. In a private table only the
+// given lookups do.
+func (o owner) outranks(r Rule, lookups []netip.Prefix) bool {
+	ours := o.priority
+	if o.table == mainTable {
+		ours = mainPriority
+	}
+	switch {
+	case r.Narrow || r.Priority > ours || o.serves(r):
+		return false
+	case !r.Other && (r.Table == o.table || r.Table == unix.RT_TABLE_LOCAL):
+		return false
+	case o.table == mainTable:
+		return true
+	}
+	return slices.ContainsFunc(lookups, func(p netip.Prefix) bool {
+		return isIPv6(p) == r.IPv6 && (!r.To.IsValid() || r.To.Overlaps(p))
+	})
+}
+
+func (l *loop) readRules(ctx context.Context) ([]Rule, error) { return readRules(ctx, l.r.fib) }
+
 // readRules dumps the rules, again when the kernel says that they changed meanwhile.
-func (l *loop) readRules(ctx context.Context) ([]Rule, error) {
+func readRules(ctx context.Context, fib FIB) ([]Rule, error) {
 	for try := 1; ; try++ {
-		rules, err := l.r.fib.Rules(ctx)
+		rules, err := fib.Rules(ctx)
 		if err == nil || !errors.Is(err, ErrInterrupted) || try == startTries {
 			return rules, err
 		}

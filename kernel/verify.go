@@ -5,8 +5,6 @@ import (
 	"math/bits"
 	"net/netip"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // A route in our table is not yet a route that packets take: a rule of higher priority or a more specific route may win.
@@ -236,32 +234,4 @@ func probe(p netip.Prefix, lap uint32) netip.Addr {
 		return netip.AddrFrom16(b).Unmap()
 	}
 	return netip.AddrFrom16(b)
-}
-
-// outranks says whether a rule can decide a lookup before the one that leads to our table.
-func (l *loop) outranks(r Rule) bool {
-	own, ours := l.r.own, l.r.own.priority
-	if own.table == mainTable {
-		ours = mainPriority
-	}
-	switch {
-	case r.Narrow || r.Priority > ours || own.serves(r):
-		return false
-	case !r.Other && (r.Table == own.table || r.Table == unix.RT_TABLE_LOCAL):
-		return false
-	}
-	return own.table == mainTable || l.concernsLookups(r)
-}
-
-// mainPriority is that of the kernel's own rule for the main table (fib_default_rules_init in net/ipv4/fib_rules.c).
-const mainPriority = 32766
-
-// concernsLookups says whether a rule is for addresses that our rules are for.
-func (l *loop) concernsLookups(r Rule) bool {
-	for _, p := range l.rulesWanted {
-		if isIPv6(p) == r.IPv6 && (!r.To.IsValid() || r.To.Overlaps(p)) {
-			return true
-		}
-	}
-	return false
 }

@@ -54,8 +54,9 @@ const (
 
 // nextQueue is the most urgent queue. Where somebody keeps us repairing, every other turn is for the rest.
 func (l *loop) nextQueue() (*queue, string) {
+	others := !l.changes.empty() || !l.removals.empty()
 	switch {
-	case !l.repairs.empty() && !(l.repaired && (!l.changes.empty() || !l.removals.empty())):
+	case !l.repairs.empty() && (!l.repaired || !others):
 		return &l.repairs, kindRepair
 	case !l.changes.empty():
 		return &l.changes, kindChange

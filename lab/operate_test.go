@@ -31,6 +31,7 @@ func TestOperating(t *testing.T) {
 		t.Run("PeersAndRoutes", m.testPeersAndRoutes) &&
 		t.Run("Plan", m.testPlan) &&
 		t.Run("Guard", m.testGuard) &&
+		t.Run("Doctor", m.testDoctor) &&
 		t.Run("FlushOnExit", m.testFlushOnExit) &&
 		t.Run("Flush", m.testFlush)
 	m.checkRaces(t)
@@ -264,7 +265,7 @@ func (m *mesh) testPlan(t *testing.T) {
 	m.wantPlan(t, node, 0, "")
 	_, err := node.IP(m.ctx, "route", "add", "20.1.47.128/26", "via", "9.111.255.77")
 	must(t, err)
-	m.wantPlan(t, node, 0, "# ip route delete 20.1.47.128/26 via 9.111.255.77 dev eth0 proto boot")
+	m.wantPlan(t, node, 0, "# ip route delete 20.1.47.128/26 via 9.111.255.77 dev eth0 proto boot # held by the mesh")
 	_, err = node.IP(m.ctx, "route", "del", "20.1.47.128/26", "via", "9.111.255.77")
 	must(t, err)
 
@@ -284,6 +285,42 @@ func (m *mesh) wantPlan(t *testing.T, node *lab.Node, status int, line string) {
 	must(t, err)
 	if got != status || (line == "" && out != "") || !strings.Contains(out, line) {
 		t.Errorf("plan exits %d, want %d and %q in:\n%s", got, status, line, out)
+	}
+}
+
+// The doctor finds nothing wrong, then routes that somebody added by hand, whose removal is as told, then a lost rule, with
+// the daemon and without it.
+func (m *mesh) testDoctor(t *testing.T) {
+	node := m.Node("gyliu-icp-1")
+	m.wantDoctor(t, node, 0, "good     hand-made-routes")
+	for _, block := range []string{"20.1.47.128/26", "20.1.200.0/26"} {
+		_, err := node.IP(m.ctx, "route", "add", block, "via", "9.111.255.77")
+		must(t, err)
+	}
+	removal := "ip route delete %s via 9.111.255.77 dev eth0 proto boot\n"
+	m.wantDoctor(t, node, 0, "the mesh holds the block, nobody needs it\n         -> "+fmt.Sprintf(removal, "20.1.47.128/26"))
+	m.wantDoctor(t, node, 0, "the mesh does not hold the block yet\n         -> "+
+		"once it does (`ip route show table 1790`), run: "+fmt.Sprintf(removal, "20.1.200.0/26"))
+	for _, block := range []string{"20.1.47.128/26", "20.1.200.0/26"} {
+		_, err := node.IP(m.ctx, strings.Fields(fmt.Sprintf(removal, block))[1:]...)
+		must(t, err)
+	}
+	must(t, node.StopRouted(m.ctx))
+	m.wantDoctor(t, node, 0, "good     hand-made-routes")
+	_, err := node.IP(m.ctx, "rule", "del", "pref", "1790")
+	must(t, err)
+	m.wantDoctor(t, node, 1, "no rule leads lookups of 20.1.0.0/16 to table 1790")
+	must(t, node.StartRouted(m.ctx, m.binary, m.bird.Peering))
+	m.waitHealthy(t)
+}
+
+// wantDoctor checks what doctor exits with and something it prints.
+func (m *mesh) wantDoctor(t *testing.T, node *lab.Node, status int, text string) {
+	t.Helper()
+	out, got, err := node.Routed(m.ctx, "doctor", "--config", node.RoutedConfigPath())
+	must(t, err)
+	if got != status || !strings.Contains(out, text) {
+		t.Errorf("doctor exits %d, want %d and %q in:\n%s", got, status, text, out)
 	}
 }
 

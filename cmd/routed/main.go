@@ -77,7 +77,7 @@ func newRootCommand() *cobra.Command {
 	}
 	root.AddCommand(
 		newRunCommand(), newCheckCommand(), newStatusCommand(), newPeersCommand(), newRoutesCommand(),
-		newPlanCommand(), newFlushCommand(), newVersionCommand(),
+		newPlanCommand(), newDoctorCommand(), newFlushCommand(), newVersionCommand(),
 	)
 	return root
 }

@@ -101,9 +101,13 @@ func printStrays(ctx context.Context, out io.Writer, cfg *config.Config, fib *ke
 	if err != nil || len(strays) == 0 {
 		return err
 	}
-	fmt.Fprintln(out, "# not ours, in main, for pods of remote clusters; once `routed routes` shows the same as installed:")
-	for _, op := range strays {
-		fmt.Fprintf(out, "# %s\n", op)
+	fmt.Fprintln(out, "# not ours, in main, for pods of remote clusters; to be removed once the mesh holds the block:")
+	for _, s := range strays {
+		state := "not held by the mesh yet"
+		if s.Held {
+			state = "held by the mesh"
+		}
+		fmt.Fprintf(out, "# %s # %s\n", s.Command, state)
 	}
 	return nil
 }

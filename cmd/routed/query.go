@@ -33,15 +33,27 @@ func (f *queryFlags) register(cmd *cobra.Command) {
 		socket = defaultSocket
 	}
 	cmd.Flags().StringVar(&f.socket, "socket", socket, "the daemon's admin socket; $ROUTED_SOCKET")
-	cmd.Flags().StringVarP(&f.output, "output", "o", "text", "text or json")
+	outputFlag(cmd, &f.output)
 	_ = cmd.MarkFlagFilename("socket")
+}
+
+// outputFlag is --output of the commands that print text or JSON.
+func outputFlag(cmd *cobra.Command, output *string) {
+	cmd.Flags().StringVarP(output, "output", "o", "text", "text or json")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+func checkOutput(output string) error {
+	if output != "text" && output != "json" {
+		return fmt.Errorf("--output %q: must be text or json", output)
+	}
+	return nil
 }
 
 // client checks the flags and makes the client.
 func (f *queryFlags) client() (*admin.Client, error) {
-	if f.output != "text" && f.output != "json" {
-		return nil, fmt.Errorf("--output %q: must be text or json", f.output)
+	if err := checkOutput(f.output); err != nil {
+		return nil, err
 	}
 	return admin.NewClient(f.socket), nil
 }

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"routed/doctor"
+	"routed/kernel"
+
+	"github.com/spf13/cobra"
+)
+
+func newDoctorCommand() *cobra.Command {
+	var path, output string
+	cmd := &cobra.Command{
+		Use:   "doctor --config FILE",
+		Short: "Check this host for what breaks pod traffic between clusters",
+		Long: "Checks this host for what breaks pod traffic between clusters, the worst first, and says how to mend each. It changes\n" +
+			"nothing and needs no daemon.\n\n" +
+			"Exit status: 0 no check failed (there may be warnings), 1 a check failed or nothing could be checked.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runDoctor(cmd, path, output) },
+	}
+	configFlag(cmd, &path)
+	outputFlag(cmd, &output)
+	return cmd
+}
+
+func runDoctor(cmd *cobra.Command, path, output string) error {
+	if err := checkOutput(output); err != nil {
+		return err
+	}
+	fib, err := kernel.NewNetlink()
+	if err != nil {
+		return fmt.Errorf("the kernel's route tables cannot be reached: %w", err)
+	}
+	defer fib.Close()
+	cfg, err := loadConfig(cmd.Context(), path, fib)
+	if err != nil {
+		return err
+	}
+	report := doctor.Examine(doctor.Look(cmd.Context(), cfg, kernelConfig(cfg, nil, nil), fib, os.DirFS("/proc"), os.Geteuid()))
+	out := cmd.OutOrStdout()
+	if output == "json" {
+		enc := json.NewEncoder(out)
+		enc.SetIndent("", "  ")
+		err = enc.Encode(report)
+	} else {
+		err = report.Text(out, colored(out))
+	}
+	if err == nil && report.Failed() {
+		err = &exitError{code: exitFailed}
+	}
+	return err
+}

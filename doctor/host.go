@@ -1,0 +1,102 @@
+package doctor
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"routed/config"
+	"routed/kernel"
+)
+
+// Host is what the checks see: the configuration, and how this host stands to it. It holds values only.
+type Host struct {
+	Owned   kernel.Config  // what routed owns in the kernel
+	Lookups []netip.Prefix // the pod ranges of the remote clusters
+	Rules   Fact[kernel.RuleSurvey]
+	Table   Fact[kernel.TableSurvey]
+	Strays  Fact[[]kernel.Stray]
+
+	Forwarding   []Sysctl     // of each family and device that matters
+	Capabilities Fact[uint64] // of this process, a bit each (capabilities(7)): the effective set
+	UID          int          // of this process
+}
+
+// Fact is something that was read of the host, or why it could not be.
+type Fact[T any] struct {
+	Value T
+	Err   error
+}
+
+func fact[T any](v T, err error) Fact[T] { return Fact[T]{Value: v, Err: err} }
+
+// Sysctl is one kernel parameter, by the name that sysctl(8) knows it by.
+type Sysctl struct {
+	Key   string
+	Value Fact[string]
+}
+
+// Look reads the host. proc is its /proc. What cannot be read is a fact too.
+func Look(ctx context.Context, cfg *config.Config, owned kernel.Config, fib kernel.FIB, proc fs.FS, uid int) Host {
+	h := Host{Owned: owned, UID: uid}
+	for _, r := range cfg.Remotes {
+		h.Lookups = append(h.Lookups, r.PodCIDRs...)
+	}
+	h.Rules = fact(kernel.SurveyRules(ctx, owned, fib, h.Lookups))
+	h.Table = fact(kernel.SurveyTable(ctx, owned, fib))
+	h.Strays = fact(kernel.StrayRoutes(ctx, owned, fib, h.Lookups))
+	for _, key := range forwardingKeys(h.Lookups, h.Table.Value.Devices) {
+		h.Forwarding = append(h.Forwarding, Sysctl{Key: key, Value: fact(readSysctl(proc, key))})
+	}
+	h.Capabilities = fact(readCapabilities(proc))
+	return h
+}
+
+// forwardingKeys are the parameters that pod traffic needs: per family that a remote cluster has pods in.
+func forwardingKeys(lookups []netip.Prefix, devices []string) []string {
+	ipv4 := func(p netip.Prefix) bool { return p.Addr().Is4() }
+	ipv6 := func(p netip.Prefix) bool { return p.Addr().Is6() }
+	var keys []string
+	if slices.ContainsFunc(lookups, ipv4) {
+		keys = append(keys, "net/ipv4/ip_forward")
+		for _, d := range devices {
+			keys = append(keys, "net/ipv4/conf/"+d+"/forwarding")
+		}
+	}
+	if slices.ContainsFunc(lookups, ipv6) {
+		keys = append(keys, "net/ipv6/conf/all/forwarding")
+	}
+	return keys
+}
+
+// readSysctl reads a parameter by its path below /proc/sys. In a name with slashes a device's name may have dots.
+func readSysctl(proc fs.FS, key string) (string, error) {
+	b, err := fs.ReadFile(proc, "sys/"+key)
+	if err != nil {
+		return "", fmt.Errorf("sysctl %s cannot be read: %w", key, err)
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+// errNoCapabilities is a /proc/self/status without the line.
+var errNoCapabilities = errors.New("/proc/self/status tells no capabilities")
+
+// readCapabilities reads the effective capabilities of this process.
+func readCapabilities(proc fs.FS) (uint64, error) {
+	b, err := fs.ReadFile(proc, "self/status")
+	if err != nil {
+		return 0, fmt.Errorf("capabilities cannot be read: %w", err)
+	}
+	for line := range bytes.Lines(b) {
+		if value, found := bytes.CutPrefix(line, []byte("CapEff:")); found {
+			return strconv.ParseUint(string(bytes.TrimSpace(value)), 16, 64)
+		}
+	}
+	return 0, errNoCapabilities
+}
