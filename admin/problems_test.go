@@ -66,6 +66,9 @@ func TestProblems(t *testing.T) {
 			s.BIRD[0].Prefixes = []PrefixCount{{Family: "ipv4", Received: 2, Rejected: 2}}
 			s.BIRD[0].LastRejected = []Rejection{{Prefix: prefix("192.168.0.0/26"), Detail: "outside"}}
 		}, Warning, CodeOwnBlocksRefused, []string{"2 prefixes", "192.168.0.0/26 (outside)"}},
+		{"a key refused", func(s *Status) {
+			s.KeysRefused, s.KeyRefusal = 3, "cannot allocate memory; net.core.optmem_max is 20480"
+		}, Critical, CodeKeysRefused, []string{"3 peers are held closed", "net.core.optmem_max is 20480"}},
 		{"reload refused", func(s *Status) {
 			s.Config = degradedStatus().Config
 		}, Warning, CodeReloadFailed, []string{"/etc/routed/routed.yaml", "30m ago", "is no prefix; the configuration from before"}},

@@ -3,6 +3,8 @@ package config
 import (
 	"net/netip"
 	"time"
+
+	"routed/peering"
 )
 
 // Config is a validated configuration with all defaults filled in. Nobody changes it once it is made; a reload
@@ -18,9 +20,10 @@ type Config struct {
 	Metrics Metrics
 	Admin   Admin
 
-	files  []string
-	src    *source          // for the messages of Check; nil when the Config was not parsed
-	places map[string]place // where each value stands, by key
+	files    []string
+	warnings []string
+	src      *source          // for the messages of Check; nil when the Config was not parsed
+	places   map[string]place // where each value stands, by key
 }
 
 // Cluster is the cluster this node belongs to.
@@ -42,6 +45,8 @@ type Node struct {
 type BIRD struct {
 	Dial   []netip.AddrPort // we dial BIRD there, one session each
 	Accept []netip.Addr     // we listen there too, on Listen.Port, and BIRD dials us from Node.Address (or Address6)
+
+	Password peering.Password // of TCP MD5 (RFC 2385), for every session with it; none: not signed
 }
 
 // Listen is where the daemons of other clusters reach us.
@@ -68,7 +73,8 @@ type Remote struct {
 	ASN          uint32         // equal to Cluster.ASN: iBGP
 	Port         uint16         // where its daemons listen
 	Nodes        Nodes
-	MaxHops      uint8 // 1: directly connected (GTSM); more: multihop; 0: 1 for a peer on one of our subnets, else 16
+	Password     peering.Password // of TCP MD5 (RFC 2385), for every session with it; none: not signed
+	MaxHops      uint8            // 1: directly connected (GTSM); more: multihop; 0: 1 for a peer on one of our subnets, else 16
 	Limits       Limits
 	BlockLengths BlockLengths
 }
@@ -150,6 +156,9 @@ type Metrics struct {
 type Admin struct {
 	Socket string // path
 }
+
+// Warnings are what is not wrong but unwise, each a sentence.
+func (c *Config) Warnings() []string { return append([]string(nil), c.warnings...) }
 
 // Files lists every file the configuration depends on, for watching: itself first, then those it names, each once.
 func (c *Config) Files() []string { return append([]string(nil), c.files...) }

@@ -31,7 +31,7 @@ func (v *validator) config(r *raw) *Config {
 	c.Mesh = v.mesh(r.Mesh)
 	c.Metrics = v.metrics(r.Metrics)
 	c.Admin = v.admin(r.Admin)
-	c.files = v.files
+	c.files, c.warnings = v.files, v.warnings
 	return c
 }
 
@@ -200,12 +200,7 @@ func (v *validator) bird(r rawBIRD, l Listen) BIRD {
 	v.atMost(r.Accept.place, len(r.Accept.items), maxBIRD)
 	b.Dial = v.dial(r.Dial.items, l)
 	b.Accept = distinct(v, r.Accept.items, v.localAddr)
-	if !r.Password.empty() {
-		v.unsupported(r.Password.place, "leave it out")
-	}
-	if !r.PasswordFile.empty() {
-		v.unsupported(r.PasswordFile.place, "leave it out")
-	}
+	b.Password = v.password(r.Password, r.PasswordFile)
 	return b
 }
 

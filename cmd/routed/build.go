@@ -119,7 +119,7 @@ func birdPeers(cfg *config.Config) []peering.Peer {
 	add := func(addr, local netip.Addr, port uint16) {
 		peers = append(peers, peering.Peer{
 			Addr: addr, Role: peering.RoleBIRD, Cluster: cfg.Cluster.Name, Name: "bird", ASN: cfg.Cluster.ASN,
-			Local: local, DialPort: port, Families: peering.FamilyOf(addr), HoldTime: holdTime,
+			Local: local, DialPort: port, Families: peering.FamilyOf(addr), HoldTime: holdTime, Password: cfg.BIRD.Password,
 		})
 	}
 	for _, d := range cfg.BIRD.Dial {
@@ -166,6 +166,7 @@ func (h host) remotePeer(cfg *config.Config, remote config.Remote, n roster.Node
 	return peering.Peer{
 		Addr: n.Addr, Role: peering.RoleRemote, Cluster: remote.Name, Name: n.Name, ASN: remote.ASN,
 		Local: nodeAddress(cfg, family), DialPort: remote.Port, MaxHops: hops, Families: family, HoldTime: holdTime,
+		Password: remote.Password,
 	}
 }
 

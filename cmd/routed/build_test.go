@@ -118,6 +118,10 @@ func TestOnlyRemotesChangeWithoutARestart(t *testing.T) {
 	if keys := needsRestart(old, parse(t, "{dial: 127.0.0.1:179}", "{addresses: [9.111.255.152]}")); len(keys) != 0 {
 		t.Errorf("another remote node needs a restart: %v", keys)
 	}
+	rekeyed := parse(t, "{dial: 127.0.0.1:179, password: new}", "{addresses: [9.111.255.77]}")
+	if keys := needsRestart(old, rekeyed); len(keys) != 0 {
+		t.Errorf("BIRD's password changed: %v", keys)
+	}
 	if keys := needsRestart(old, parse(t, "{accept: 127.0.0.1}", "{addresses: [9.111.255.77]}")); len(keys) != 1 || keys[0] != "bird" {
 		t.Errorf("another way to BIRD: %v, want bird", keys)
 	}

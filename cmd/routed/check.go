@@ -7,6 +7,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"routed/bgp"
 	"routed/config"
 	"routed/peering"
 
@@ -47,6 +48,9 @@ func printMeaning(out io.Writer, path string, cfg *config.Config, roster peering
 		} else {
 			line("local BIRD", "dialled at %s port %d from %s", p.Addr, p.DialPort, p.Local)
 		}
+		if p.Password.IsSet() {
+			line("", "the session is signed (TCP MD5)")
+		}
 	}
 	line("listening", "%s port %d", join(cfg.Listen.Addresses), cfg.Listen.Port)
 	for _, c := range roster.Clusters {
@@ -64,13 +68,28 @@ func printMeaning(out io.Writer, path string, cfg *config.Config, roster peering
 	line("routes", "table %d, protocol %d, %s on exit", cfg.Kernel.Table, cfg.Kernel.Protocol, cfg.Kernel.OnExit)
 	line("metrics", "http://%s/metrics", cfg.Metrics.Listen)
 	line("admin socket", "%s", cfg.Admin.Socket)
+	for _, warning := range warnings(cfg, roster) {
+		line("warning", "%s", warning)
+	}
 	return w.Flush()
+}
+
+// warnings are what is not wrong but will not do, or is unwise.
+func warnings(cfg *config.Config, roster peering.Roster) []string {
+	out := cfg.Warnings()
+	if room, err := bgp.NewKeyRoom(roster.Peers()); err == nil && !room.Enough() {
+		out = append(out, room.String()+"; peers whose keys have no room are held closed")
+	}
+	return out
 }
 
 func peerMeaning(p peering.Peer) string {
 	how := "directly connected"
 	if p.MaxHops > 1 {
 		how = fmt.Sprintf("up to %d hops away", p.MaxHops)
+	}
+	if p.Password.IsSet() {
+		how += ", signed (TCP MD5)"
 	}
 	return strings.TrimSpace(fmt.Sprintf("%s %s", p.Addr, p.Name)) + fmt.Sprintf(", port %d, AS %d, %s", p.DialPort, p.ASN, how)
 }

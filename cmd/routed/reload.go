@@ -49,6 +49,7 @@ func (d *daemon) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	logWarnings(d.log, cfg, roster)
 	d.settings.accept(cfg, roster, time.Now())
 	d.log.Info("configuration reloaded", "event", "reloaded", "clusters", len(roster.Clusters), "peers", len(roster.Peers()))
 	return nil

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 
+	"routed/config"
+	"routed/peering"
+
 	"github.com/spf13/cobra"
 )
 
@@ -39,11 +42,19 @@ func runDaemon(ctx context.Context, path string, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	logWarnings(log, cfg, roster)
 	d, err := newDaemon(path, cfg, roster, log)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return d.run(ctx)
+}
+
+// logWarnings says what check would warn of.
+func logWarnings(log *slog.Logger, cfg *config.Config, roster peering.Roster) {
+	for _, w := range warnings(cfg, roster) {
+		log.Warn(w, "event", "configuration-warning")
+	}
 }
 
 // configFlag gives a command its --config.

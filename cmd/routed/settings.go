@@ -67,6 +67,12 @@ func (s *settings) refuse(err error, at time.Time) {
 	s.last.LastReloadOK, s.last.LastReloadAt, s.last.LastReloadError = false, at, err.Error()
 }
 
+// unkeyed is the part of the session with BIRD that a running daemon cannot change: a password it can.
+func unkeyed(b config.BIRD) config.BIRD {
+	b.Password = peering.Password{}
+	return b
+}
+
 // needsRestart names the keys that differ and that a running daemon cannot change.
 func needsRestart(old, now *config.Config) []string {
 	var keys []string
@@ -78,7 +84,7 @@ func needsRestart(old, now *config.Config) []string {
 		{"cluster.podCIDRs", old.Cluster.PodCIDRs, now.Cluster.PodCIDRs},
 		{"cluster.asn", old.Cluster.ASN, now.Cluster.ASN},
 		{"node", old.Node, now.Node},
-		{"bird", old.BIRD, now.BIRD},
+		{"bird", unkeyed(old.BIRD), unkeyed(now.BIRD)},
 		{"listen", old.Listen, now.Listen},
 		{"kernel", old.Kernel, now.Kernel},
 		{"mesh", old.Mesh, now.Mesh},
