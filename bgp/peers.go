@@ -23,6 +23,10 @@ const (
 	// takes 75 to 100 % of it, also before the first.
 	connectRetry = 2 * time.Second
 
+	// restartTime goes with the graceful restart capability, where it means nothing without families. GoBGP would take the
+	// hold time for it, and reset the session when that changes.
+	restartTime = 90 // seconds
+
 	minHoldTime     = 3 * time.Second // RFC 4271 section 4.2
 	maxHoldTime     = 65535 * time.Second
 	defaultHoldTime = 90 * time.Second
@@ -59,6 +63,9 @@ func (e *engine) setPeers(ctx context.Context, peers []peering.Peer) error {
 		case ok:
 			e.peers[addr] = p
 			e.sessions.configure(p)
+			if p.HoldTime != old.HoldTime && !e.refused[addr] {
+				errs = append(errs, e.setTimers(ctx, p))
+			}
 		}
 	}
 	e.keys = keysOnOneSocket(maps.Values(wanted))
@@ -83,9 +90,9 @@ func whatChanged(old, now peering.Peer) string {
 	return "its configuration changed"
 }
 
-// sessionOf keeps of a peer what its session depends on.
+// sessionOf keeps of a peer what its session depends on. A hold time is for the next one.
 func sessionOf(p peering.Peer) peering.Peer {
-	p.Name, p.Cluster = "", ""
+	p.Name, p.Cluster, p.HoldTime = "", "", 0
 	return p
 }
 
@@ -123,6 +130,15 @@ func (e *engine) addPeer(ctx context.Context, p peering.Peer) error {
 		return err
 	}
 	e.peers[p.Addr] = p
+	return nil
+}
+
+// setTimers tells GoBGP a hold time to propose from the next session on; the present one goes on with what it negotiated.
+func (e *engine) setTimers(ctx context.Context, p peering.Peer) error {
+	n := e.neighbor(p, e.sessions.isDialing(p.Addr))
+	if _, err := e.srv.UpdatePeer(ctx, &api.UpdatePeerRequest{Peer: n}); err != nil {
+		return fmt.Errorf("set the timers of %s: %w", p.Addr, err)
+	}
 	return nil
 }
 
@@ -208,7 +224,7 @@ func (e *engine) neighbor(p peering.Peer, dial bool) *api.Peer {
 	// names its families, gets none: GoBGP's own holding has a data race (v4.8.0, Path.MarkStale). BIRD sends its
 	// End-of-RIB regardless, and is told nothing that would have an end.
 	if p.Role == peering.RoleRemote {
-		n.GracefulRestart = &api.GracefulRestart{Enabled: true, HelperOnly: true}
+		n.GracefulRestart = &api.GracefulRestart{Enabled: true, HelperOnly: true, RestartTime: restartTime}
 	}
 	return n
 }

@@ -15,6 +15,7 @@ type Config struct {
 	BIRD    BIRD
 	Listen  Listen
 	Remotes []Remote // in the order of the file; names are unique and differ from Cluster.Name
+	Timers  Timers
 	Kernel  Kernel
 	Mesh    Mesh
 	Metrics Metrics
@@ -100,6 +101,35 @@ type BlockLengths struct {
 // LengthRange is a range of prefix lengths in bits, both ends included.
 type LengthRange struct {
 	Min, Max int
+}
+
+// Timers are those of the BGP sessions.
+type Timers struct {
+	HoldTime time.Duration // proposed to every peer, whole seconds; 0: see [Timers.HoldTimeFor]
+}
+
+// The hold times when none is set. A keepalive costs both ends a wake-up, and there are as many as peers every third of
+// the hold time: with these never more than some 35 a second.
+const (
+	holdTimeFew  = 9 * time.Second // up to peersFew
+	holdTimeMany = 30 * time.Second
+	holdTimeMost = 90 * time.Second // beyond peersMany; what RFC 4271 section 10 suggests
+	peersFew     = 100
+	peersMany    = 350
+)
+
+// HoldTimeFor is the hold time of a node with so many remote peers.
+func (t Timers) HoldTimeFor(peers int) time.Duration {
+	switch {
+	case t.HoldTime != 0:
+		return t.HoldTime
+	case peers <= peersFew:
+		return holdTimeFew
+	case peers <= peersMany:
+		return holdTimeMany
+	default:
+		return holdTimeMost
+	}
 }
 
 // Kernel says what routed owns in the kernel and how it treats it.

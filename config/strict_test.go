@@ -21,7 +21,7 @@ func TestNotTheSchema(t *testing.T) {
 		},
 		{
 			"unknown section", "", "kernal: {}\n",
-			[]string{`13:1 : unknown key "kernal" at the top; there are: cluster, node, bird, listen, remotes, kernel, mesh, ` +
+			[]string{`13:1 : unknown key "kernal" at the top; there are: cluster, node, bird, listen, remotes, timers, kernel, mesh, ` +
 				`metrics, admin`},
 		},
 		{

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -276,4 +277,30 @@ func TestMeshAndServers(t *testing.T) {
 		section("admin: {socket: /"+strings.Repeat("a", 106)+"}", ""),
 		section("admin: {socket: /"+strings.Repeat("a", 107)+"}", `13:17 admin.socket: "/`+strings.Repeat("a", 107)+`" is not the absolute path of a socket, at most 107 bytes long`),
 	})
+}
+
+func TestTimers(t *testing.T) {
+	hold := func(value string, ok bool) valueTest {
+		var want []string
+		if !ok {
+			want = one(fmt.Sprintf("14:13 timers.holdTime: %q is not a duration of whole seconds from 3s to 5m, with its unit, such as 9s",
+				strings.Trim(value, "'")))
+		}
+		return valueTest{value, "", "timers:\n  holdTime: " + value + "\n", want}
+	}
+	runValueTests(t, []valueTest{
+		hold("3s", true), hold("9s", true), hold("1m30s", true), hold("5m", true), hold("300s", true),
+		hold("2s", false), hold("301s", false), hold("0s", false), hold("9", false), hold("9.5s", false), hold("''", false), hold("-9s", false),
+	})
+	var byDefault Timers
+	for peers, want := range map[int]time.Duration{
+		0: 9 * time.Second, 100: 9 * time.Second, 101: 30 * time.Second, 350: 30 * time.Second, 351: 90 * time.Second,
+	} {
+		if got := byDefault.HoldTimeFor(peers); got != want {
+			t.Errorf("%d peers: %s, want %s", peers, got, want)
+		}
+		if got := (Timers{HoldTime: 5 * time.Second}).HoldTimeFor(peers); got != 5*time.Second {
+			t.Errorf("%d peers: %s although 5s is set", peers, got)
+		}
+	}
 }

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"slices"
-	"time"
 
 	"routed/bgp"
 	"routed/config"
@@ -21,8 +20,6 @@ import (
 // the configuration and the host: who is directly connected, and which families a session carries.
 
 const (
-	// holdTime is proposed to every peer (RFC 4271 section 4.2): a dead peer is noticed after it at the latest.
-	holdTime = 9 * time.Second
 	// birdPort is where BIRD listens; it takes our connection in either peering mode, since it knows peers by address.
 	birdPort = 179
 	// farHops is the default of remotes[].maxHops for a peer that is on none of our subnets.
@@ -80,7 +77,22 @@ func resolve(cfg *config.Config, h host) (peering.Roster, error) {
 		r.Clusters = append(r.Clusters, c)
 	}
 	errs = append(errs, config.Check(cfg, nodes))
+	setHoldTimes(r.Clusters, cfg.Timers)
 	return r, errors.Join(errs...)
+}
+
+// setHoldTimes gives every remote peer its hold time, which depends on how many there are.
+func setHoldTimes(clusters []peering.Cluster, t config.Timers) {
+	n := 0
+	for _, c := range clusters {
+		n += len(c.Peers)
+	}
+	hold := t.HoldTimeFor(n)
+	for _, c := range clusters {
+		for i := range c.Peers {
+			c.Peers[i].HoldTime = hold
+		}
+	}
 }
 
 // ownAddressErrors finds node addresses that no interface of this host has.
@@ -119,7 +131,7 @@ func birdPeers(cfg *config.Config) []peering.Peer {
 	add := func(addr, local netip.Addr, port uint16) {
 		peers = append(peers, peering.Peer{
 			Addr: addr, Role: peering.RoleBIRD, Cluster: cfg.Cluster.Name, Name: "bird", ASN: cfg.Cluster.ASN,
-			Local: local, DialPort: port, Families: peering.FamilyOf(addr), HoldTime: holdTime, Password: cfg.BIRD.Password,
+			Local: local, DialPort: port, Families: peering.FamilyOf(addr), HoldTime: cfg.Timers.HoldTimeFor(1), Password: cfg.BIRD.Password,
 		})
 	}
 	for _, d := range cfg.BIRD.Dial {
@@ -165,7 +177,7 @@ func (h host) remotePeer(cfg *config.Config, remote config.Remote, n roster.Node
 	family := peering.FamilyOf(n.Addr)
 	return peering.Peer{
 		Addr: n.Addr, Role: peering.RoleRemote, Cluster: remote.Name, Name: n.Name, ASN: remote.ASN,
-		Local: nodeAddress(cfg, family), DialPort: remote.Port, MaxHops: hops, Families: family, HoldTime: holdTime,
+		Local: nodeAddress(cfg, family), DialPort: remote.Port, MaxHops: hops, Families: family,
 		Password: remote.Password,
 	}
 }

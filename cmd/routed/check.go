@@ -52,6 +52,9 @@ func printMeaning(out io.Writer, path string, cfg *config.Config, roster peering
 			line("", "the session is signed (TCP MD5)")
 		}
 	}
+	if peers := roster.Peers(); len(peers) > len(roster.BIRD) {
+		line("hold time", "%s, proposed to every remote node", peers[len(peers)-1].HoldTime)
+	}
 	line("listening", "%s port %d", join(cfg.Listen.Addresses), cfg.Listen.Port)
 	for _, c := range roster.Clusters {
 		line("remote cluster", "%s: %d nodes, accepted inside %s, /%d to /%d, at most %d prefixes a node and %d in all",
