@@ -12,6 +12,7 @@ type Code string
 const (
 	CodeBIRDDown           Code = "bird-down"
 	CodeClusterUnreachable Code = "cluster-unreachable"
+	CodeKeysRefused        Code = "keys-refused"
 	CodeRulesMissing       Code = "rules-missing"
 	CodeRoutesShadowed     Code = "routes-shadowed"
 	CodeRoutesConflict     Code = "routes-conflict"
@@ -34,7 +35,7 @@ const (
 // Codes lists every kind of problem, the more serious first within each severity.
 func Codes() []Code {
 	return []Code{
-		CodeBIRDDown, CodeClusterUnreachable, CodeRulesMissing, CodeRoutesShadowed, CodeRoutesConflict,
+		CodeBIRDDown, CodeKeysRefused, CodeClusterUnreachable, CodeRulesMissing, CodeRoutesShadowed, CodeRoutesConflict,
 		CodeRoutesUnresolved, CodeRoutesMismatched, CodeRoutesMissing, CodeNotAdopted, CodeOwnBlocksRefused,
 		CodeNodesDown, CodeGuardDown, CodeRosterOutdated, CodeReloadFailed, CodeBlockConflict, CodeRejections, CodeRoutesStale, CodeResyncOverdue,
 		CodeNotConverged,
@@ -44,7 +45,7 @@ func Codes() []Code {
 // Problems says what is wrong with a node, the worst first; a healthy node has none. It does not look at s.Problems.
 func Problems(s Status) []Problem {
 	out := slices.Concat(
-		birdDown(s), ownRefused(s), rulesMissing(s), notAdopted(s), guardDown(s), reloadFailed(s), resyncOverdue(s), notConverged(s),
+		birdDown(s), keysRefused(s), ownRefused(s), rulesMissing(s), notAdopted(s), guardDown(s), reloadFailed(s), resyncOverdue(s), notConverged(s),
 	)
 	for _, c := range s.Clusters {
 		out = slices.Concat(out, nodesMissing(s, c), rosterOutdated(s, c), routesAstray(c), conflicts(c), rejections(s, c), stale(s, c))

@@ -28,6 +28,19 @@ func birdDown(s Status) []Problem {
 	return out
 }
 
+// keysRefused: a peer whose key the kernel does not take would be one without a password, so it is none.
+func keysRefused(s Status) []Problem {
+	if s.KeysRefused == 0 {
+		return nil
+	}
+	return []Problem{{
+		Severity: Critical, Code: CodeKeysRefused,
+		Text: fmt.Sprintf("%s %s held closed, since the kernel refused the TCP MD5 key: %s",
+			count(s.KeysRefused, "peer"), isVerb(s.KeysRefused), s.KeyRefusal),
+		Remedy: "set the sysctl that is named, for good in /etc/sysctl.d; the keys are tried again twice a minute and at a reload",
+	}}
+}
+
 // ownRefused: the local BIRD announces blocks, and every one of them is refused. Some refused ones are normal: a node
 // that is a route reflector passes on the blocks of the others.
 func ownRefused(s Status) []Problem {

@@ -83,6 +83,9 @@ func TestProblems(t *testing.T) {
 		{"guard cannot be removed", func(s *Status) {
 			s.Guard = Guard{Mode: "none", State: GuardFailing, Reason: "busy", Since: ago(time.Minute)}
 		}, Warning, CodeGuardDown, []string{"cannot be removed", "busy"}},
+		{"a key refused", func(s *Status) {
+			s.KeysRefused, s.KeyRefusal = 3, "cannot allocate memory; net.core.optmem_max is 20480"
+		}, Critical, CodeKeysRefused, []string{"3 peers are held closed", "net.core.optmem_max is 20480"}},
 		{"reload refused", func(s *Status) {
 			s.Config = degradedStatus().Config
 		}, Warning, CodeReloadFailed, []string{"/etc/routed/routed.yaml", "30m ago", "is no prefix; the configuration from before"}},

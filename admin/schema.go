@@ -24,9 +24,13 @@ type Status struct {
 	Mesh     Mesh      `json:"mesh"`
 	BIRD     []Peer    `json:"bird"` // the sessions with the local BIRD
 	Clusters []Cluster `json:"clusters"`
-	Kernel   Kernel    `json:"kernel"`
-	Guard    Guard     `json:"guard"`
-	Config   Config    `json:"config"`
+
+	KeysRefused int    `json:"keys_refused"`          // peers held closed: the kernel refused their TCP MD5 key
+	KeyRefusal  string `json:"key_refusal,omitempty"` // why, of the first of them
+
+	Kernel Kernel `json:"kernel"`
+	Guard  Guard  `json:"guard"`
+	Config Config `json:"config"`
 }
 
 // Degraded reports whether somebody should look: `routed status` then exits 1.

@@ -47,17 +47,18 @@ type bird struct {
 	nodeIP    netip.Addr
 	listen    uint16 // BIRD's BGP port
 	dials     uint16 // our port, which BIRD dials; 0: 179, where nobody listens
+	secret    string // the password; empty: none
 	cmd       *exec.Cmd
 }
 
-func newBIRD(t *testing.T, path string, nodeIP netip.Addr, dials uint16) *bird {
+func newBIRD(t *testing.T, path string, nodeIP netip.Addr, dials uint16, secret string) *bird {
 	t.Helper()
 	ask := exec.CommandContext(t.Context(), path, "--version")
 	ask.Env = libraries(path)
 	version, _ := ask.CombinedOutput()
 	b := &bird{
 		path: path, dir: t.TempDir(), two: bytes.Contains(version, []byte("version 2")),
-		nodeIP: nodeIP, listen: freePort(t), dials: dials,
+		nodeIP: nodeIP, listen: freePort(t), dials: dials, secret: secret,
 	}
 	b.start(t)
 	t.Cleanup(func() { b.kill() })
@@ -73,18 +74,22 @@ func (b *bird) config(blocks ...string) string {
 	if b.dials != 0 {
 		port = fmt.Sprintf(" port %d", b.dials)
 	}
+	password := ""
+	if b.secret != "" {
+		password = fmt.Sprintf("password %q; ", b.secret)
+	}
 	if b.two {
 		return fmt.Sprintf(`log %q all; router id %[2]s; protocol device {}
 protocol static { ipv4; %[3]s }
 protocol bgp routed { local port %[4]d as 64512; neighbor 127.0.0.1%[5]s as 64512; multihop; source address %[2]s;
- graceful restart; ipv4 { import all; export all; add paths on; gateway recursive; }; }
-`, filepath.Join(b.dir, "log"), b.nodeIP, routes.String(), b.listen, port)
+ graceful restart; %[6]sipv4 { import all; export all; add paths on; gateway recursive; }; }
+`, filepath.Join(b.dir, "log"), b.nodeIP, routes.String(), b.listen, port, password)
 	}
 	return fmt.Sprintf(`log %q all; router id %[2]s; listen bgp port %[4]d; protocol device {}
 protocol static { %[3]s }
 protocol bgp routed { local as 64512; neighbor 127.0.0.1%[5]s as 64512; multihop; source address %[2]s;
- gateway recursive; add paths on; graceful restart; import all; export all; }
-`, filepath.Join(b.dir, "log"), b.nodeIP, routes.String(), b.listen, port)
+ gateway recursive; add paths on; graceful restart; %[6]simport all; export all; }
+`, filepath.Join(b.dir, "log"), b.nodeIP, routes.String(), b.listen, port, password)
 }
 
 func (b *bird) start(t *testing.T) {
@@ -118,11 +123,14 @@ func TestBIRD(t *testing.T) {
 			birdDials, weDial bool
 			target            netip.Addr // where we dial; invalid: the node address
 			limit             time.Duration
+			secret            string
 		}{
-			{"we dial the node address", false, true, netip.Addr{}, 4 * time.Second},
-			{"we dial 127.0.0.1", false, true, addr("127.0.0.1"), 4 * time.Second},
-			{"BIRD dials", true, false, netip.Addr{}, 20 * time.Second},
-			{"both dial", true, true, netip.Addr{}, 4 * time.Second},
+			{"we dial the node address", false, true, netip.Addr{}, 4 * time.Second, ""},
+			{"we dial 127.0.0.1", false, true, addr("127.0.0.1"), 4 * time.Second, ""},
+			{"BIRD dials", true, false, netip.Addr{}, 20 * time.Second, ""},
+			{"both dial", true, true, netip.Addr{}, 4 * time.Second, ""},
+			{"we dial, with a password", false, true, netip.Addr{}, 4 * time.Second, "secret"},
+			{"BIRD dials, with a password", true, false, netip.Addr{}, 20 * time.Second, "secret"},
 		} {
 			us := node{addr("127.0.0.1"), 64512, freePort(t)}
 			nodeIP := addr(fmt.Sprintf("127.8.%d.%d", i+1, j+1))
@@ -131,13 +139,13 @@ func TestBIRD(t *testing.T) {
 				dials = us.port
 			}
 			t.Run(fmt.Sprintf("%d %s", i, tc.name), func(t *testing.T) {
-				b := newBIRD(t, path, nodeIP, dials)
+				b := newBIRD(t, path, nodeIP, dials, tc.secret)
 				if b.two && tc.target.IsValid() {
 					t.Skip("BIRD 2 takes connections to its source address only")
 				}
 				p := peering.Peer{
 					Addr: nodeIP, Role: peering.RoleBIRD, ASN: us.asn, Local: us.addr,
-					Families: peering.IPv4, HoldTime: 90 * time.Second,
+					Families: peering.IPv4, HoldTime: 90 * time.Second, Password: peering.NewPassword(tc.secret),
 				}
 				if tc.target.IsValid() {
 					p.Addr = tc.target

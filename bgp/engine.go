@@ -21,8 +21,11 @@ type engine struct {
 	srv       *server.BgpServer
 	sessions  *sessions
 	stopWatch context.CancelFunc
+	listeners listeners
 
 	peers      map[netip.Addr]peering.Peer
+	refused    map[netip.Addr]bool // of peers: GoBGP does not have them, since the kernel refused their key
+	keys       int                 // TCP MD5 keys wanted on one listening socket
 	advertised map[netip.Prefix]struct{}
 }
 
@@ -36,7 +39,7 @@ func startEngine(ctx context.Context, cfg Config, w *watcher) (*engine, error) {
 	watchCtx, stopWatch := context.WithCancel(context.WithoutCancel(ctx))
 	e := &engine{
 		cfg: cfg, log: w.log, srv: srv, sessions: w.sessions, stopWatch: stopWatch,
-		peers: map[netip.Addr]peering.Peer{}, advertised: map[netip.Prefix]struct{}{},
+		peers: map[netip.Addr]peering.Peer{}, refused: map[netip.Addr]bool{}, advertised: map[netip.Prefix]struct{}{},
 	}
 	if err := e.begin(ctx, watchCtx, w); err != nil {
 		e.stop(ctx)
@@ -50,10 +53,15 @@ func (e *engine) begin(ctx, watchCtx context.Context, w *watcher) error {
 	if err := e.srv.StartBgp(ctx, &api.StartBgpRequest{Global: e.global()}); err != nil {
 		return fmt.Errorf("start BGP on %v port %d: %w", e.cfg.Listen, e.cfg.Port, err)
 	}
+	var err error
+	if e.listeners, err = openListeners(e.cfg.Listen, e.cfg.Port); err != nil {
+		return err
+	}
+	w.unsigned = e.listeners.unsigned
 	if err := e.denyByDefault(ctx); err != nil {
 		return err
 	}
-	err := e.srv.WatchEvent(watchCtx, w.callbacks(ctx),
+	err = e.srv.WatchEvent(watchCtx, w.callbacks(ctx),
 		server.WatchPeer(), server.WatchUpdate(true, "", ""), server.WatchEor(true))
 	if err != nil {
 		return fmt.Errorf("watch the Adj-RIB-In: %w", err)
@@ -78,6 +86,7 @@ func (e *engine) global() *api.Global {
 // stop closes the sessions, the listeners and GoBGP's goroutines.
 func (e *engine) stop(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx) // the end must be orderly although Run's context has ended
+	e.listeners.close()
 	if err := e.srv.StopBgp(ctx, &api.StopBgpRequest{AllowGracefulRestart: true}); err != nil {
 		e.log.Warn("stopping bgp failed", "event", "bgp-stop-failed", "error", err)
 	}

@@ -52,6 +52,9 @@ func (h *logHandler) WithGroup(string) slog.Handler { return h }
 
 // Handle implements [slog.Handler].
 func (h *logHandler) Handle(ctx context.Context, r slog.Record) error {
+	if r.Message == "failed to set md5" {
+		h.sessions.noteKeyFault(attr(r, "Key"), attr(r, "Err"))
+	}
 	if h.peer.IsValid() {
 		if text, fatal := causeIn(r); text != "" {
 			h.sessions.note(h.peer, cause{text: text, at: r.Time, fatal: fatal})

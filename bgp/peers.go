@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"routed/peering"
@@ -20,6 +22,10 @@ const (
 	// connectRetry is the pause between dials (RFC 4271 section 10, ConnectRetryTime), the shortest GoBGP allows; it
 	// takes 75 to 100 % of it, also before the first.
 	connectRetry = 2 * time.Second
+
+	// restartTime goes with the graceful restart capability, where it means nothing without families. GoBGP would take the
+	// hold time for it, and reset the session when that changes.
+	restartTime = 90 // seconds
 
 	minHoldTime     = 3 * time.Second // RFC 4271 section 4.2
 	maxHoldTime     = 65535 * time.Second
@@ -48,24 +54,45 @@ func (e *engine) setPeers(ctx context.Context, peers []peering.Peer) error {
 		switch {
 		case !ok && !keep[addr]:
 			errs = append(errs, e.removePeer(ctx, old, "no longer a peer"))
+			e.listeners.removeKey(addr)
 		case ok && sessionOf(p) != sessionOf(old):
-			errs = append(errs, e.removePeer(ctx, old, "its configuration changed"))
+			errs = append(errs, e.removePeer(ctx, old, whatChanged(old, p)))
+			if !p.Password.IsSet() { // else it is replaced: there is no moment without
+				e.listeners.removeKey(addr)
+			}
 		case ok:
 			e.peers[addr] = p
 			e.sessions.configure(p)
+			if p.HoldTime != old.HoldTime && !e.refused[addr] {
+				errs = append(errs, e.setTimers(ctx, p))
+			}
 		}
 	}
-	for addr, p := range wanted {
-		if _, have := e.peers[addr]; !have {
-			errs = append(errs, e.addPeer(ctx, p))
+	e.keys = keysOnOneSocket(maps.Values(wanted))
+	for _, addr := range slices.SortedFunc(maps.Keys(wanted), netip.Addr.Compare) { // when keys are refused, the same ones
+		switch _, have := e.peers[addr]; {
+		case !have:
+			errs = append(errs, e.addPeer(ctx, wanted[addr]))
+		case e.refused[addr]: // there may be room for its key now
+			errs = append(errs, e.open(ctx, wanted[addr], dialsFirst(wanted[addr])))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// sessionOf keeps of a peer what its session depends on.
+// whatChanged says why a session has to be a new one.
+func whatChanged(old, now peering.Peer) string {
+	passwordKept := now
+	passwordKept.Password = old.Password
+	if sessionOf(passwordKept) == sessionOf(old) {
+		return "its password changed"
+	}
+	return "its configuration changed"
+}
+
+// sessionOf keeps of a peer what its session depends on. A hold time is for the next one.
 func sessionOf(p peering.Peer) peering.Peer {
-	p.Name, p.Cluster = "", ""
+	p.Name, p.Cluster, p.HoldTime = "", "", 0
 	return p
 }
 
@@ -83,6 +110,8 @@ func checkPeer(p peering.Peer) error {
 		return fmt.Errorf("families %s: want ipv4, ipv6 or both", p.Families)
 	case p.Role == peering.RoleRemote && p.MaxHops == 0:
 		return errors.New("a remote peer is at least one hop away (MaxHops 0)")
+	case len(p.Password.Secret()) > maxPassword:
+		return fmt.Errorf("a password of %d bytes: want at most %d (TCP_MD5SIG_MAXKEYLEN)", len(p.Password.Secret()), maxPassword)
 	case p.HoldTime != 0 && (p.HoldTime < minHoldTime || p.HoldTime > maxHoldTime):
 		return fmt.Errorf("hold time %s: want %s to %s, or 0 for %s", p.HoldTime, minHoldTime, maxHoldTime, defaultHoldTime)
 	}
@@ -104,12 +133,43 @@ func (e *engine) addPeer(ctx context.Context, p peering.Peer) error {
 	return nil
 }
 
-// open gives the peer a state machine: one that dials, if there is a port to dial, or one that only listens.
+// setTimers tells GoBGP a hold time to propose from the next session on; the present one goes on with what it negotiated.
+func (e *engine) setTimers(ctx context.Context, p peering.Peer) error {
+	n := e.neighbor(p, e.sessions.isDialing(p.Addr))
+	if _, err := e.srv.UpdatePeer(ctx, &api.UpdatePeerRequest{Peer: n}); err != nil {
+		return fmt.Errorf("set the timers of %s: %w", p.Addr, err)
+	}
+	return nil
+}
+
+// open gives the peer a state machine: one that dials, if there is a port to dial, or one that only listens. A peer whose
+// key the kernel refuses gets none; that is no error of the list of peers, and is tried again.
 func (e *engine) open(ctx context.Context, p peering.Peer, dial bool) error {
+	if refusal := e.protect(p); refusal != "" {
+		e.refuse(ctx, p, refusal)
+		return nil
+	}
 	dial = dial && p.DialPort != 0
 	e.sessions.opened(p.Addr, dial)
 	if err := e.srv.AddPeer(ctx, &api.AddPeerRequest{Peer: e.neighbor(p, dial)}); err != nil {
 		return fmt.Errorf("add peer %s: %w", p.Addr, err)
+	}
+	if refusal := e.sessions.keyRefusal(p.Addr); refusal != "" {
+		err := e.close(ctx, p.Addr)
+		e.refuse(ctx, p, refusal)
+		return err
+	}
+	delete(e.refused, p.Addr)
+	return nil
+}
+
+// close takes the peer's state machine away. One that was refused has none.
+func (e *engine) close(ctx context.Context, addr netip.Addr) error {
+	if e.refused[addr] {
+		return nil
+	}
+	if err := e.srv.DeletePeer(ctx, &api.DeletePeerRequest{Address: addr.String()}); err != nil {
+		return fmt.Errorf("remove peer %s: %w", addr, err)
 	}
 	return nil
 }
@@ -117,8 +177,12 @@ func (e *engine) open(ctx context.Context, p peering.Peer, dial bool) error {
 func (e *engine) removePeer(ctx context.Context, p peering.Peer, why string) error {
 	e.sessions.leave(p.Addr, why)
 	delete(e.peers, p.Addr)
-	if err := e.srv.DeletePeer(ctx, &api.DeletePeerRequest{Address: p.Addr.String()}); err != nil {
-		return fmt.Errorf("remove peer %s: %w", p.Addr, err)
+	if err := e.close(ctx, p.Addr); err != nil {
+		return err
+	}
+	if e.refused[p.Addr] {
+		delete(e.refused, p.Addr)
+		e.sessions.forget(p.Addr) // GoBGP has nothing to say of it
 	}
 	if p.Role == peering.RoleBIRD {
 		return e.removeFromBIRDSet(ctx, p.Addr)
@@ -136,7 +200,7 @@ func (e *engine) neighbor(p peering.Peer, dial bool) *api.Peer {
 		Conf: &api.PeerConf{
 			NeighborAddress: p.Addr.String(),
 			PeerAsn:         p.ASN,
-			AuthPassword:    "", // TCP MD5 (RFC 2385) goes here once a Peer carries a password
+			AuthPassword:    p.Password.Secret(),
 			AllowOwnAsn:     allowOwnAS,
 		},
 		Transport: &api.Transport{
@@ -160,7 +224,7 @@ func (e *engine) neighbor(p peering.Peer, dial bool) *api.Peer {
 	// names its families, gets none: GoBGP's own holding has a data race (v4.8.0, Path.MarkStale). BIRD sends its
 	// End-of-RIB regardless, and is told nothing that would have an end.
 	if p.Role == peering.RoleRemote {
-		n.GracefulRestart = &api.GracefulRestart{Enabled: true, HelperOnly: true}
+		n.GracefulRestart = &api.GracefulRestart{Enabled: true, HelperOnly: true, RestartTime: restartTime}
 	}
 	return n
 }

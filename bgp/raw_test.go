@@ -61,10 +61,11 @@ func (p *rawPeer) sendMessage(m *bgp.BGPMessage) {
 }
 
 // open sends OPEN and KEEPALIVE and waits for the other side's; false: it closed the connection.
-func (p *rawPeer) open(asn uint16, id netip.Addr, hold uint16) bool {
+func (p *rawPeer) open(id netip.Addr, hold uint16) bool {
 	p.t.Helper()
+	const asn = 64512
 	caps := []bgp.ParameterCapabilityInterface{
-		bgp.NewCapMultiProtocol(bgp.RF_IPv4_UC), bgp.NewCapMultiProtocol(bgp.RF_IPv6_UC), bgp.NewCapFourOctetASNumber(uint32(asn)),
+		bgp.NewCapMultiProtocol(bgp.RF_IPv4_UC), bgp.NewCapMultiProtocol(bgp.RF_IPv6_UC), bgp.NewCapFourOctetASNumber(asn),
 	}
 	m, err := bgp.NewBGPOpenMessage(asn, hold, id, []bgp.OptionParameterInterface{bgp.NewOptionParameterCapability(caps)})
 	if err != nil {
@@ -111,7 +112,7 @@ func openWhenReady(tb testing.TB, from netip.Addr, to node, hold uint16) *rawPee
 	var p *rawPeer
 	eventually(tb, "a raw session", func() bool {
 		p = dialRaw(tb, from, to, 255)
-		if p.open(64512, from, hold) {
+		if p.open(from, hold) {
 			return true
 		}
 		_ = p.conn.Close()

@@ -145,7 +145,8 @@ func TestSetPeersTouchesOnlyWhatChanged(t *testing.T) {
 	eventually(t, "up", func() bool { return ra.isUp(b.addr) && ra.isUp(c.addr) && rb.isUp(a.addr) && rc.isUp(a.addr) })
 
 	toB.Name, toB.Cluster = "renamed", "other" // people's words
-	toC.HoldTime = 12 * time.Second            // a parameter of the session
+	toB.HoldTime = 12 * time.Second            // for the next session
+	toC.MaxHops = 2                            // a parameter of the session
 	ra.peers(t, toC, toB)
 	eventually(t, "c up again", func() bool { return ra.flaps(c.addr) == 2 && ra.isUp(c.addr) })
 	if got := ra.lastDown(c.addr); got != "closed by us: its configuration changed" {
@@ -223,4 +224,33 @@ func TestIPv6Session(t *testing.T) {
 	if got[prefix("fd01::/122")].NextHop != addr("fd00::1") || got[prefix("10.1.0.0/26")].NextHop != addr("192.0.2.1") {
 		t.Errorf("next hops: %+v", got)
 	}
+}
+
+// TestHoldTime: a change holds from the next session on, and leaves the present one alone. The lower one counts.
+func TestHoldTime(t *testing.T) {
+	a, b := pair(t, 7, 64512, 64512)
+	ra, rb := start(t, a.config()), start(t, b.config())
+	toB, toA := b.as(a, peering.IPv4), a.as(b, peering.IPv4)
+	toB.HoldTime, toA.HoldTime = 30*time.Second, 12*time.Second
+	ra.peers(t, toB)
+	rb.peers(t, toA)
+	holds := func(d time.Duration) {
+		t.Helper()
+		eventually(t, "negotiated "+d.String(), func() bool {
+			return ra.isUp(b.addr) && ra.status(b.addr).HoldTime == d && rb.status(a.addr).HoldTime == d
+		})
+	}
+	holds(12 * time.Second)
+	toB.HoldTime = 3 * time.Second
+	ra.peers(t, toB)
+	ra.advertise(t, "10.1.0.0/26")
+	eventually(t, "the session goes on", func() bool { return len(rb.from(a.addr)) == 1 })
+	holds(12 * time.Second)
+	if ra.flaps(b.addr) != 1 || rb.flaps(a.addr) != 1 {
+		t.Error("the session was disturbed")
+	}
+	toA.MaxHops = 2
+	rb.peers(t, toA)
+	eventually(t, "up again", func() bool { return ra.flaps(b.addr) == 2 && rb.flaps(a.addr) == 2 })
+	holds(3 * time.Second)
 }

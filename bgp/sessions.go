@@ -34,6 +34,9 @@ type session struct {
 	updates    uint64
 	unweighed  uint64 // paths received since the session came up or was last weighed
 
+	refused  cause     // the kernel's refusal of its key: it has no state machine
+	keyFault string    // GoBGP's complaint about the key, of the present state machine
+	unsigned bool      // established over a connection without the key: to be closed
 	last     cause     // the latest from GoBGP's log
 	fatal    cause     // the latest of those that end a session
 	down     cause     // why it last left Established
@@ -80,7 +83,7 @@ func (t *sessions) opened(addr netip.Addr, dialing bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if s := t.m[addr]; s != nil {
-		s.dialing = dialing
+		s.dialing, s.refused, s.keyFault, s.unsigned = dialing, cause{}, "", false
 	}
 }
 
@@ -89,6 +92,14 @@ func (t *sessions) isDialing(addr netip.Addr) bool {
 	defer t.mu.Unlock()
 	s := t.m[addr]
 	return s != nil && s.dialing
+}
+
+// hasPassword tells whether the session has to be signed.
+func (t *sessions) hasPassword(addr netip.Addr) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.m[addr]
+	return s != nil && s.peer.Password.IsSet()
 }
 
 func (t *sessions) forget(addr netip.Addr) {
@@ -140,7 +151,9 @@ func (t *sessions) note(addr netip.Addr, c cause) {
 
 // changed takes in a state change. The Update says SessionSame unless the session came up or went down; attention
 // tells that the owner of the engine has something to do for it.
-func (t *sessions) changed(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time) (u peering.Update, attention bool) {
+//
+// A session that came up unsigned although its peer has a password is kept from being one.
+func (t *sessions) changed(ev *apiutil.WatchEventMessage_PeerEvent, unsigned bool, at time.Time) (u peering.Update, attention bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	st := ev.Peer.State
@@ -155,6 +168,9 @@ func (t *sessions) changed(ev *apiutil.WatchEventMessage_PeerEvent, at time.Time
 		attention = true // it may be due for something now
 	}
 	switch {
+	case st.SessionState == bgp.BGP_FSM_ESTABLISHED && unsigned:
+		s.unsigned = true
+		s.last = cause{text: "a connection without TCP MD5 signature, from before the kernel had the key", at: at}
 	case st.SessionState == bgp.BGP_FSM_ESTABLISHED && !s.up:
 		s.up, s.upAt, s.holdTime, s.reviveAt, s.unweighed = true, at, 0, time.Time{}, 0
 		s.negotiated = negotiatedFamilies(s.peer.Families, st.RemoteCap)

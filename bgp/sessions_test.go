@@ -29,7 +29,7 @@ func TestRemedies(t *testing.T) {
 		t.Helper()
 		ss := newSessions(DefaultMaxPrefixes)
 		ss.configure(peering.Peer{Addr: addr("192.0.2.2"), Role: peering.RoleRemote, DialPort: 1790, Families: both})
-		if u, _ := ss.changed(event(bgp.BGP_FSM_ESTABLISHED, "x"), now); u.Session != peering.SessionUp || u.Families != peering.IPv6 {
+		if u, _ := ss.changed(event(bgp.BGP_FSM_ESTABLISHED, "x"), false, now); u.Session != peering.SessionUp || u.Families != peering.IPv6 {
 			t.Fatalf("update %+v", u)
 		}
 		return ss
@@ -43,35 +43,35 @@ func TestRemedies(t *testing.T) {
 	}
 	t.Run("a loss is acted on at once, the next one soon after is not", func(t *testing.T) {
 		ss := up(t)
-		ss.changed(event(bgp.BGP_FSM_IDLE, "read-failed"), now)
+		ss.changed(event(bgp.BGP_FSM_IDLE, "read-failed"), false, now)
 		want(t, ss, 0, remedyRestart)
 		want(t, ss, 0, remedyNone)
-		ss.changed(event(bgp.BGP_FSM_ESTABLISHED, "x"), now.Add(time.Second))
-		ss.changed(event(bgp.BGP_FSM_IDLE, "read-failed"), now.Add(2*time.Second))
+		ss.changed(event(bgp.BGP_FSM_ESTABLISHED, "x"), false, now.Add(time.Second))
+		ss.changed(event(bgp.BGP_FSM_IDLE, "read-failed"), false, now.Add(2*time.Second))
 		want(t, ss, 3*time.Second, remedyNone)
 	})
 	t.Run("too many prefixes", func(t *testing.T) {
 		ss := up(t)
 		ev := event(bgp.BGP_FSM_IDLE, "read-failed")
 		ev.Peer.State.AdminState = api.PeerState_ADMIN_STATE_PFX_CT
-		ss.changed(ev, now)
+		ss.changed(ev, false, now)
 		want(t, ss, limitPause-time.Second, remedyNone)
 		want(t, ss, limitPause, remedyRestart)
 	})
 	t.Run("silent in OpenConfirm", func(t *testing.T) {
 		ss := up(t)
-		ss.changed(event(bgp.BGP_FSM_IDLE, "read-failed"), now)
+		ss.changed(event(bgp.BGP_FSM_IDLE, "read-failed"), false, now)
 		want(t, ss, 0, remedyRestart)
-		ss.changed(event(bgp.BGP_FSM_OPENCONFIRM, "x"), now.Add(time.Second))
+		ss.changed(event(bgp.BGP_FSM_OPENCONFIRM, "x"), false, now.Add(time.Second))
 		want(t, ss, stuckAfter, remedyNone)
 		want(t, ss, time.Second+stuckAfter, remedyRestart)
 	})
 	t.Run("nobody dials", func(t *testing.T) {
 		ss := up(t)
-		ss.changed(event(bgp.BGP_FSM_IDLE, "read-failed"), now)
+		ss.changed(event(bgp.BGP_FSM_IDLE, "read-failed"), false, now)
 		want(t, ss, 0, remedyRestart)
 		ss.opened(peer, false)
-		ss.changed(event(bgp.BGP_FSM_ACTIVE, "x"), now)
+		ss.changed(event(bgp.BGP_FSM_ACTIVE, "x"), false, now)
 		want(t, ss, dialLate-time.Second, remedyNone)
 		want(t, ss, dialLate, remedyDial)
 		ss.opened(peer, true)
@@ -80,11 +80,11 @@ func TestRemedies(t *testing.T) {
 	t.Run("removed", func(t *testing.T) {
 		ss := up(t)
 		ss.leave(peer, "no longer a peer")
-		u, _ := ss.changed(event(bgp.BGP_FSM_IDLE, ""), now)
+		u, _ := ss.changed(event(bgp.BGP_FSM_IDLE, ""), false, now)
 		if u.Session != peering.SessionDown || u.Reason != "closed by us: no longer a peer" {
 			t.Errorf("update %+v", u)
 		}
-		if u, _ := ss.changed(event(bgp.BGP_FSM_ESTABLISHED, "x"), now); u.Session != peering.SessionSame {
+		if u, _ := ss.changed(event(bgp.BGP_FSM_ESTABLISHED, "x"), false, now); u.Session != peering.SessionSame {
 			t.Errorf("an echo of a removed session: %+v", u)
 		}
 	})

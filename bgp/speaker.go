@@ -98,7 +98,7 @@ func (s *Speaker) serve(ctx context.Context, e *engine) {
 }
 
 // SetPeers makes peers the full list of sessions. Sessions whose parameters did not change are left alone; a change
-// of Name or Cluster touches no session. A peer that cannot be used is reported and skipped (its session, if it has
+// of Name or Cluster touches no session, one of HoldTime the next. A peer that cannot be used is reported and skipped (its session, if it has
 // one, is left as it was); the others are set all the same. It waits for Run to be ready, as long as ctx allows.
 func (s *Speaker) SetPeers(ctx context.Context, peers []peering.Peer) error {
 	peers = slices.Clone(peers)

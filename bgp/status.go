@@ -23,6 +23,7 @@ type PeerStatus struct {
 	Advertised int           // own prefixes the peer is told
 	Updates    uint64        // UPDATE messages received since the peer was configured
 
+	Refused     string // why it is held closed: the kernel refused its TCP MD5 key; empty: it is not
 	DownReason  string // why it last left Established; empty: it never did
 	DownAt      time.Time
 	LastError   string // the latest trouble, also of attempts to connect: refused, NOTIFICATION, malformed message
@@ -44,6 +45,7 @@ func (s *Speaker) Status() Status {
 			Peer: x.peer, State: stateName(x.state), Since: x.since,
 			Negotiated: x.negotiated, HoldTime: x.holdTime, Updates: x.updates,
 			Advertised: own.to(x.peer.Role, x.negotiated),
+			Refused:    x.refused.text,
 			DownReason: x.down.text, DownAt: x.down.at,
 			LastError: x.last.text, LastErrorAt: x.last.at,
 		})

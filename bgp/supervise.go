@@ -25,6 +25,7 @@ const (
 	limitPause  = time.Minute      // a session with too many prefixes stays closed this long
 	stuckAfter  = 10 * time.Second // in OpenSent or OpenConfirm
 	dialLate    = 5 * time.Second
+	keyRetry    = 30 * time.Second // after the kernel refused a key: somebody has to raise a limit first
 )
 
 // dialsFirst tells which end of a session opens it: towards BIRD we do, between daemons the lower address.
@@ -48,7 +49,8 @@ type remedy uint8
 const (
 	remedyNone remedy = iota
 	remedyRestart
-	remedyDial // restart, and dial from now on
+	remedyDial  // restart, and dial from now on
+	remedyClose // restart although it is established
 )
 
 // due is what a session needs if nothing happens to it, and when.
@@ -60,6 +62,10 @@ func (s *session) due() (remedy, time.Time) {
 	switch {
 	case s.gone || s.up:
 		return remedyNone, time.Time{}
+	case s.unsigned:
+		return remedyClose, left
+	case s.refused.text != "":
+		return remedyRestart, s.refused.at.Add(keyRetry)
 	case !s.reviveAt.IsZero():
 		return remedyRestart, s.reviveAt
 	case s.state == bgp.BGP_FSM_OPENSENT || s.state == bgp.BGP_FSM_OPENCONFIRM:
@@ -116,8 +122,11 @@ func (e *engine) attend(ctx context.Context, now time.Time) {
 	}
 	for addr, r := range e.sessions.ailing(now) {
 		p, ok := e.peers[addr]
-		if !ok || e.isEstablished(ctx, addr) {
+		if !ok || r != remedyClose && e.isEstablished(ctx, addr) {
 			continue
+		}
+		if r == remedyClose {
+			e.log.WarnContext(ctx, "connection without TCP MD5 signature closed", "event", "unsigned-connection", "peer", addr)
 		}
 		e.restart(ctx, p, r == remedyDial || dialsFirst(p))
 	}
@@ -125,7 +134,7 @@ func (e *engine) attend(ctx context.Context, now time.Time) {
 
 // restart replaces the state machine of a session that is down by a fresh one, which listens at once.
 func (e *engine) restart(ctx context.Context, p peering.Peer, dial bool) {
-	if err := e.srv.DeletePeer(ctx, &api.DeletePeerRequest{Address: p.Addr.String()}); err != nil {
+	if err := e.close(ctx, p.Addr); err != nil {
 		e.log.Warn("session not restarted", "event", "session-restart-failed", "peer", p.Addr, "error", err)
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"routed/peering"
 
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
+	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 	"github.com/osrg/gobgp/v4/pkg/server"
 )
 
@@ -16,6 +17,7 @@ type watcher struct {
 	sessions *sessions
 	out      chan<- peering.Update
 	wake     chan<- struct{}
+	unsigned func(*apiutil.WatchEventMessage_PeerEvent) bool // whether the connection of a session lacks its key
 	log      *slog.Logger
 }
 
@@ -32,7 +34,9 @@ func (w *watcher) peer(ctx context.Context, ev *apiutil.WatchEventMessage_PeerEv
 	if ev == nil || !ev.Peer.State.NeighborAddress.IsValid() { // ends GoBGP's initial list
 		return
 	}
-	u, attention := w.sessions.changed(ev, arrival(at))
+	st := ev.Peer.State
+	unsigned := st.SessionState == bgp.BGP_FSM_ESTABLISHED && w.sessions.hasPassword(st.NeighborAddress) && w.unsigned(ev)
+	u, attention := w.sessions.changed(ev, unsigned, arrival(at))
 	if u.Session != peering.SessionSame {
 		w.send(ctx, u)
 	}

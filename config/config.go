@@ -3,6 +3,8 @@ package config
 import (
 	"net/netip"
 	"time"
+
+	"routed/peering"
 )
 
 // Config is a validated configuration with all defaults filled in. Nobody changes it once it is made; a reload
@@ -13,6 +15,7 @@ type Config struct {
 	BIRD    BIRD
 	Listen  Listen
 	Remotes []Remote // in the order of the file; names are unique and differ from Cluster.Name
+	Timers  Timers
 	Kernel  Kernel
 	Mesh    Mesh
 	Metrics Metrics
@@ -20,9 +23,10 @@ type Config struct {
 	State   State
 	Log     Log
 
-	files  []string
-	src    *source          // for the messages of Check; nil when the Config was not parsed
-	places map[string]place // where each value stands, by key
+	files    []string
+	warnings []string
+	src      *source          // for the messages of Check; nil when the Config was not parsed
+	places   map[string]place // where each value stands, by key
 }
 
 // Cluster is the cluster this node belongs to.
@@ -44,6 +48,8 @@ type Node struct {
 type BIRD struct {
 	Dial   []netip.AddrPort // we dial BIRD there, one session each
 	Accept []netip.Addr     // we listen there too, on Listen.Port, and BIRD dials us from Node.Address (or Address6)
+
+	Password peering.Password // of TCP MD5 (RFC 2385), for every session with it; none: not signed
 }
 
 // Listen is where the daemons of other clusters reach us.
@@ -71,7 +77,8 @@ type Remote struct {
 	ASN          uint32         // equal to Cluster.ASN: iBGP
 	Port         uint16         // where its daemons listen
 	Nodes        Nodes
-	MaxHops      uint8 // 1: directly connected (GTSM); more: multihop; 0: 1 for a peer on one of our subnets, else 16
+	Password     peering.Password // of TCP MD5 (RFC 2385), for every session with it; none: not signed
+	MaxHops      uint8            // 1: directly connected (GTSM); more: multihop; 0: 1 for a peer on one of our subnets, else 16
 	Limits       Limits
 	BlockLengths BlockLengths
 }
@@ -108,6 +115,35 @@ type BlockLengths struct {
 // LengthRange is a range of prefix lengths in bits, both ends included.
 type LengthRange struct {
 	Min, Max int
+}
+
+// Timers are those of the BGP sessions.
+type Timers struct {
+	HoldTime time.Duration // proposed to every peer, whole seconds; 0: see [Timers.HoldTimeFor]
+}
+
+// The hold times when none is set. A keepalive costs both ends a wake-up, and there are as many as peers every third of
+// the hold time: with these never more than some 35 a second.
+const (
+	holdTimeFew  = 9 * time.Second // up to peersFew
+	holdTimeMany = 30 * time.Second
+	holdTimeMost = 90 * time.Second // beyond peersMany; what RFC 4271 section 10 suggests
+	peersFew     = 100
+	peersMany    = 350
+)
+
+// HoldTimeFor is the hold time of a node with so many remote peers.
+func (t Timers) HoldTimeFor(peers int) time.Duration {
+	switch {
+	case t.HoldTime != 0:
+		return t.HoldTime
+	case peers <= peersFew:
+		return holdTimeFew
+	case peers <= peersMany:
+		return holdTimeMany
+	default:
+		return holdTimeMost
+	}
 }
 
 // Kernel says what routed owns in the kernel and how it treats it.
@@ -174,6 +210,9 @@ type State struct {
 type Log struct {
 	Level string // debug, info, warn or error
 }
+
+// Warnings are what is not wrong but unwise, each a sentence.
+func (c *Config) Warnings() []string { return append([]string(nil), c.warnings...) }
 
 // Files lists every file the configuration depends on, for watching: itself first, then those it names, each once.
 func (c *Config) Files() []string { return append([]string(nil), c.files...) }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -21,8 +22,10 @@ type Env struct {
 	// DefaultAddress gives the IPv4 address that owns the default route, the last resort for node.address;
 	// nil: there is none.
 	DefaultAddress func() (netip.Addr, error)
-	// ReadFile reads the configuration and cluster.icpConfig; nil: from the file system, up to MaxFileSize.
+	// ReadFile reads the configuration, cluster.icpConfig and password files; nil: from the file system, up to MaxFileSize.
 	ReadFile func(path string) ([]byte, error)
+	// FileMode gives the mode of a file, links followed; nil: from the file system.
+	FileMode func(path string) (fs.FileMode, error)
 }
 
 func (e Env) getenv(key string) string {
@@ -42,6 +45,17 @@ func (e Env) readFile(path string) ([]byte, error) {
 		return nil, fmt.Errorf("%s is larger than %d bytes; is it the right file?", path, MaxFileSize)
 	}
 	return data, err
+}
+
+func (e Env) fileMode(path string) (fs.FileMode, error) {
+	if e.FileMode != nil {
+		return e.FileMode(path)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, err
+	}
+	return info.Mode(), nil
 }
 
 // Load reads and parses the configuration file at path. See [Parse] for its errors.

@@ -10,6 +10,7 @@ type raw struct {
 	BIRD    rawBIRD     `yaml:"bird"`
 	Listen  rawListen   `yaml:"listen"`
 	Remotes []rawRemote `yaml:"remotes"`
+	Timers  rawTimers   `yaml:"timers"`
 	Kernel  rawKernel   `yaml:"kernel"`
 	Mesh    rawMesh     `yaml:"mesh"`
 	Metrics rawMetrics  `yaml:"metrics"`
@@ -90,6 +91,11 @@ type rawBlockLengths struct {
 	place
 	IPv4 list `yaml:"ipv4"`
 	IPv6 list `yaml:"ipv6"`
+}
+
+type rawTimers struct {
+	place
+	HoldTime scalar `yaml:"holdTime"`
 }
 
 type rawKernel struct {

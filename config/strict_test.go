@@ -21,7 +21,7 @@ func TestNotTheSchema(t *testing.T) {
 		},
 		{
 			"unknown section", "", "kernal: {}\n",
-			[]string{`13:1 : unknown key "kernal" at the top; there are: cluster, node, bird, listen, remotes, kernel, mesh, ` +
+			[]string{`13:1 : unknown key "kernal" at the top; there are: cluster, node, bird, listen, remotes, timers, kernel, mesh, ` +
 				`metrics, admin, state, log`},
 		},
 		{
@@ -91,8 +91,8 @@ routed.yaml:10:289: remotes[0].podCIDRs[21]: "x" is not a range in CIDR form, su
       | ` + strings.Repeat(" ", 75) + `^`,
 		},
 		{
-			"a password is not shown", "  dial: 127.0.0.1:179\n", "  dial: 127.0.0.1:179\n  password: s3cret\n", `
-routed.yaml:8:13: bird.password: not supported yet; leave it out
+			"a password is not shown", "  dial: 127.0.0.1:179\n", "  dial: 127.0.0.1:179\n  password: 5\n", `
+routed.yaml:8:13: bird.password: is not text; put it in quotes
     8 |   password: ...
       |             ^`,
 		},

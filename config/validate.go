@@ -27,13 +27,14 @@ func (v *validator) config(r *raw) *Config {
 		c.Remotes = append(c.Remotes, v.remote(one))
 	}
 	v.remoteNames(r)
+	c.Timers = Timers{HoldTime: v.holdTime(r.Timers.HoldTime)}
 	c.Kernel = v.kernel(r.Kernel)
 	c.Mesh = v.mesh(r.Mesh)
 	c.Metrics = v.metrics(r.Metrics)
 	c.Admin = v.admin(r.Admin)
 	c.State = v.state(r.State)
 	c.Log = Log{Level: v.choice(r.Log.Level, "info", "debug", "warn", "error")}
-	c.files = v.files
+	c.files, c.warnings = v.files, v.warnings
 	return c
 }
 
@@ -198,12 +199,7 @@ func (v *validator) bird(r rawBIRD, l Listen) BIRD {
 	v.atMost(r.Accept.place, len(r.Accept.items), maxBIRD)
 	b.Dial = v.dial(r.Dial.items, l)
 	b.Accept = distinct(v, r.Accept.items, v.localAddr)
-	if !r.Password.empty() {
-		v.unsupported(r.Password.place, "leave it out")
-	}
-	if !r.PasswordFile.empty() {
-		v.unsupported(r.PasswordFile.place, "leave it out")
-	}
+	b.Password = v.password(r.Password, r.PasswordFile)
 	return b
 }
 
@@ -233,6 +229,24 @@ func (v *validator) dial(items []scalar, l Listen) []netip.AddrPort {
 		return ap.Addr(), true
 	})
 	return out
+}
+
+// The range of a hold time: RFC 4271 section 4.2 sets the least; beyond the most a dead peer is noticed too late.
+const (
+	minHoldTime = 3 * time.Second
+	maxHoldTime = 300 * time.Second
+)
+
+func (v *validator) holdTime(s scalar) time.Duration {
+	if s.absent() {
+		return 0
+	}
+	d, err := time.ParseDuration(s.text)
+	if s.kind != kindText || err != nil || d < minHoldTime || d > maxHoldTime || d%time.Second != 0 {
+		v.fail(s.place, "%q is not a duration of whole seconds from %s to %s, with its unit, such as 9s", s.text, minHoldTime, short(maxHoldTime))
+		return 0
+	}
+	return d
 }
 
 func (v *validator) mesh(r rawMesh) Mesh {

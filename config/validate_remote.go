@@ -18,6 +18,7 @@ func (v *validator) remote(r rawRemote) Remote {
 		ASN:          v.asn(r.ASN),
 		Port:         v.port(r.Port, defaultPort),
 		Nodes:        v.nodes(r.Nodes),
+		Password:     v.password(r.Password, r.PasswordFile),
 		MaxHops:      uint8(v.number(r.MaxHops, 0, 1, 255)),
 		Limits: Limits{
 			PrefixesPerNode: int(v.number(r.Limits.PrefixesPerNode, defaultPrefixesPerNode, 1, maxPrefixes)),
@@ -50,12 +51,6 @@ func (v *validator) remoteUnsupported(r rawRemote) {
 	}
 	if len(r.NodeCIDRs.items) > 0 {
 		v.unsupported(r.NodeCIDRs.place, "leave it out")
-	}
-	if !r.Password.empty() {
-		v.unsupported(r.Password.place, "leave it out")
-	}
-	if !r.PasswordFile.empty() {
-		v.unsupported(r.PasswordFile.place, "leave it out")
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -155,7 +156,6 @@ func TestBIRD(t *testing.T) {
 		bird("three", "  dial: [127.0.0.1:179, 127.0.0.2:179, 127.0.0.3:179]\n", "7:3 bird.dial: 3 entries; at most 2"),
 		bird("accept with a port", "  accept: 127.0.0.1:1790\n", `7:11 bird.accept: "127.0.0.1:1790" is not an IP address (the port is listen.port)`),
 		bird("accept unspecified", "  accept: '::'\n", "7:11 bird.accept: :: is every address; name the ones to listen on"),
-		bird("password file", "  dial: 127.0.0.1:179\n  passwordFile: /x\n", "8:17 bird.passwordFile: not supported yet; leave it out"),
 	})
 }
 
@@ -200,8 +200,6 @@ func TestRemote(t *testing.T) {
 		remote("port", "port: 70000", `11:11 remotes[0].port: "70000" is not a whole number from 1 to 65535`),
 		remote("reflectors", "reflectors: [9.1.1.1]", "11:5 remotes[0].reflectors: not supported yet; list the nodes under nodes"),
 		remote("nodeCIDRs", "nodeCIDRs: [9.1.1.0/24]", "11:5 remotes[0].nodeCIDRs: not supported yet; leave it out"),
-		remote("password", "password: 123", "11:15 remotes[0].password: not supported yet; leave it out"),
-		remote("password file", "passwordFile: /x", "11:19 remotes[0].passwordFile: not supported yet; leave it out"),
 		remote("hops 0", "maxHops: 0", `11:14 remotes[0].maxHops: "0" is not a whole number from 1 to 255`),
 		remote("hops 255", "maxHops: 255"),
 		remote("hops 256", "maxHops: 256", `11:14 remotes[0].maxHops: "256" is not a whole number from 1 to 255`),
@@ -283,4 +281,30 @@ func TestMeshAndServers(t *testing.T) {
 		section("admin: {socket: /"+strings.Repeat("a", 106)+"}", ""),
 		section("admin: {socket: /"+strings.Repeat("a", 107)+"}", `13:17 admin.socket: "/`+strings.Repeat("a", 107)+`" is not the absolute path of a socket, at most 107 bytes long`),
 	})
+}
+
+func TestTimers(t *testing.T) {
+	hold := func(value string, ok bool) valueTest {
+		var want []string
+		if !ok {
+			want = one(fmt.Sprintf("14:13 timers.holdTime: %q is not a duration of whole seconds from 3s to 5m, with its unit, such as 9s",
+				strings.Trim(value, "'")))
+		}
+		return valueTest{value, "", "timers:\n  holdTime: " + value + "\n", want}
+	}
+	runValueTests(t, []valueTest{
+		hold("3s", true), hold("9s", true), hold("1m30s", true), hold("5m", true), hold("300s", true),
+		hold("2s", false), hold("301s", false), hold("0s", false), hold("9", false), hold("9.5s", false), hold("''", false), hold("-9s", false),
+	})
+	var byDefault Timers
+	for peers, want := range map[int]time.Duration{
+		0: 9 * time.Second, 100: 9 * time.Second, 101: 30 * time.Second, 350: 30 * time.Second, 351: 90 * time.Second,
+	} {
+		if got := byDefault.HoldTimeFor(peers); got != want {
+			t.Errorf("%d peers: %s, want %s", peers, got, want)
+		}
+		if got := (Timers{HoldTime: 5 * time.Second}).HoldTimeFor(peers); got != 5*time.Second {
+			t.Errorf("%d peers: %s although 5s is set", peers, got)
+		}
+	}
 }

@@ -20,6 +20,8 @@ type validator struct {
 	places map[string]place
 	files  []string
 	errs   []*Error
+
+	warnings []string
 }
 
 func (v *validator) fail(p place, format string, args ...any) {

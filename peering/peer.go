@@ -88,4 +88,5 @@ type Peer struct {
 	MaxHops  uint8         // 1: directly connected (GTSM, RFC 5082); more: multihop, TTL at least 256-MaxHops
 	Families Families      // the families to negotiate, no others
 	HoldTime time.Duration // proposed hold time; the keepalive interval is a third of it
+	Password Password      // of TCP MD5 (RFC 2385), both ways; none: not signed
 }

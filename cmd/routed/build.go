@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
-	"time"
 
 	"routed/bgp"
 	"routed/config"
@@ -19,8 +18,6 @@ import (
 // the configuration and the host: who is directly connected, and which families a session carries.
 
 const (
-	// holdTime is proposed to every peer (RFC 4271 section 4.2): a dead peer is noticed after it at the latest.
-	holdTime = 9 * time.Second
 	// birdPort is where BIRD listens; it takes our connection in either peering mode, since it knows peers by address.
 	birdPort = 179
 	// farHops is the default of remotes[].maxHops for a peer that is on none of our subnets.
@@ -51,6 +48,7 @@ func (l *loaded) resolve(apis lists) (peering.Roster, error) {
 		}
 		r.Clusters = append(r.Clusters, c)
 	}
+	setHoldTimes(r.Clusters, cfg.Timers)
 	return r, config.Check(cfg, checked)
 }
 
@@ -64,6 +62,20 @@ func ofFamilies(cfg *config.Config, nodes []roster.Node) []roster.Node {
 		}
 	}
 	return out
+}
+
+// setHoldTimes gives every remote peer its hold time, which depends on how many there are.
+func setHoldTimes(clusters []peering.Cluster, t config.Timers) {
+	n := 0
+	for _, c := range clusters {
+		n += len(c.Peers)
+	}
+	hold := t.HoldTimeFor(n)
+	for _, c := range clusters {
+		for i := range c.Peers {
+			c.Peers[i].HoldTime = hold
+		}
+	}
 }
 
 // ownAddressErrors finds node addresses that no interface of this host has.
@@ -88,7 +100,7 @@ func birdPeers(cfg *config.Config) []peering.Peer {
 	add := func(addr, local netip.Addr, port uint16) {
 		peers = append(peers, peering.Peer{
 			Addr: addr, Role: peering.RoleBIRD, Cluster: cfg.Cluster.Name, Name: "bird", ASN: cfg.Cluster.ASN,
-			Local: local, DialPort: port, Families: peering.FamilyOf(addr), HoldTime: holdTime,
+			Local: local, DialPort: port, Families: peering.FamilyOf(addr), HoldTime: cfg.Timers.HoldTimeFor(1), Password: cfg.BIRD.Password,
 		})
 	}
 	for _, d := range cfg.BIRD.Dial {
@@ -131,7 +143,8 @@ func (h host) remotePeer(cfg *config.Config, remote config.Remote, n roster.Node
 	family := peering.FamilyOf(n.Addr)
 	return peering.Peer{
 		Addr: n.Addr, Role: peering.RoleRemote, Cluster: remote.Name, Name: n.Name, ASN: remote.ASN,
-		Local: nodeAddress(cfg, family), DialPort: remote.Port, MaxHops: hops, Families: family, HoldTime: holdTime,
+		Local: nodeAddress(cfg, family), DialPort: remote.Port, MaxHops: hops, Families: family,
+		Password: remote.Password,
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -70,7 +71,7 @@ func TestBIRDSessions(t *testing.T) {
 			peers := birdPeers(parse(t, tc.bird, "{addresses: [9.111.255.77]}"))
 			want := []peering.Peer{{
 				Addr: netip.MustParseAddr(tc.addr), Role: peering.RoleBIRD, Cluster: "cluster-1", Name: "bird", ASN: 64512,
-				Local: netip.MustParseAddr(tc.local), DialPort: tc.port, Families: peering.IPv4, HoldTime: holdTime,
+				Local: netip.MustParseAddr(tc.local), DialPort: tc.port, Families: peering.IPv4, HoldTime: 9 * time.Second,
 			}}
 			if diff := cmp.Diff(want, peers, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 				t.Error(diff)
@@ -129,7 +130,29 @@ func TestWhatChangesWithoutARestart(t *testing.T) {
 	if keys := needsRestart(old, parse(t, "{dial: 127.0.0.1:179}", "{addresses: [9.111.255.152]}")); len(keys) != 0 {
 		t.Errorf("another remote node needs a restart: %v", keys)
 	}
+	rekeyed := parse(t, "{dial: 127.0.0.1:179, password: new}", "{addresses: [9.111.255.77]}")
+	if keys := needsRestart(old, rekeyed); len(keys) != 0 {
+		t.Errorf("BIRD's password changed: %v", keys)
+	}
 	if keys := needsRestart(old, parse(t, "{accept: 127.0.0.1}", "{addresses: [9.111.255.77]}")); len(keys) != 1 || keys[0] != "bird" {
 		t.Errorf("another way to BIRD: %v, want bird", keys)
+	}
+}
+
+// TestHoldTimes: the default depends on all remote nodes together, not on those of one cluster.
+func TestHoldTimes(t *testing.T) {
+	clusters := []peering.Cluster{{Peers: make([]peering.Peer, 60)}, {Peers: make([]peering.Peer, 41)}}
+	for _, tc := range []struct {
+		timers config.Timers
+		want   time.Duration
+	}{{config.Timers{}, 30 * time.Second}, {config.Timers{HoldTime: 6 * time.Second}, 6 * time.Second}} {
+		setHoldTimes(clusters, tc.timers)
+		for _, c := range clusters {
+			for _, p := range c.Peers {
+				if p.HoldTime != tc.want {
+					t.Fatalf("hold time %s, want %s", p.HoldTime, tc.want)
+				}
+			}
+		}
 	}
 }

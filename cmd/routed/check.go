@@ -7,6 +7,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"routed/bgp"
 	"routed/config"
 	"routed/peering"
 
@@ -53,6 +54,12 @@ func printMeaning(out io.Writer, path string, cfg *config.Config, roster peering
 		} else {
 			line("local BIRD", "dialled at %s port %d from %s", p.Addr, p.DialPort, p.Local)
 		}
+		if p.Password.IsSet() {
+			line("", "the session is signed (TCP MD5)")
+		}
+	}
+	if peers := roster.Peers(); len(peers) > len(roster.BIRD) {
+		line("hold time", "%s, proposed to every remote node", peers[len(peers)-1].HoldTime)
 	}
 	line("listening", "%s port %d", join(cfg.Listen.Addresses), cfg.Listen.Port)
 	for _, c := range roster.Clusters {
@@ -74,13 +81,28 @@ func printMeaning(out io.Writer, path string, cfg *config.Config, roster peering
 	line("metrics", "http://%s/metrics", cfg.Metrics.Listen)
 	line("admin socket", "%s", cfg.Admin.Socket)
 	line("state", "%s", cfg.State.Directory)
+	for _, warning := range warnings(cfg, roster) {
+		line("warning", "%s", warning)
+	}
 	return w.Flush()
+}
+
+// warnings are what is not wrong but will not do, or is unwise.
+func warnings(cfg *config.Config, roster peering.Roster) []string {
+	out := cfg.Warnings()
+	if room, err := bgp.NewKeyRoom(roster.Peers()); err == nil && !room.Enough() {
+		out = append(out, room.String()+"; peers whose keys have no room are held closed")
+	}
+	return out
 }
 
 func peerMeaning(p peering.Peer) string {
 	how := "directly connected"
 	if p.MaxHops > 1 {
 		how = fmt.Sprintf("up to %d hops away", p.MaxHops)
+	}
+	if p.Password.IsSet() {
+		how += ", signed (TCP MD5)"
 	}
 	return strings.TrimSpace(fmt.Sprintf("%s %s", p.Addr, p.Name)) + fmt.Sprintf(", port %d, AS %d, %s", p.DialPort, p.ASN, how)
 }

@@ -98,6 +98,7 @@ func (d *daemon) enforce(ctx context.Context, l *loaded) error {
 	}
 	d.rosters.follow(ctx, l.sources.apis, apis)
 	d.rosters.again()
+	logWarnings(d.log, l.cfg, r)
 	d.settings.accept(l, r, time.Now())
 	return nil
 }

@@ -6,6 +6,9 @@ import (
 	"log/slog"
 	"path/filepath"
 
+	"routed/config"
+	"routed/peering"
+
 	"github.com/spf13/cobra"
 )
 
@@ -51,11 +54,19 @@ func runDaemon(ctx context.Context, path string, log *slog.Logger, level logLeve
 		return err
 	}
 	level.follow(l.cfg)
+	logWarnings(log, l.cfg, roster)
 	d, err := newDaemon(path, l, roster, log, level)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return d.run(ctx)
+}
+
+// logWarnings says what check would warn of.
+func logWarnings(log *slog.Logger, cfg *config.Config, roster peering.Roster) {
+	for _, w := range warnings(cfg, roster) {
+		log.Warn(w, "event", "configuration-warning")
+	}
 }
 
 // configFlag gives a command its --config.

@@ -77,6 +77,12 @@ func (s *settings) refuse(err error, at time.Time) {
 	s.last.LastReloadOK, s.last.LastReloadAt, s.last.LastReloadError = false, at, err.Error()
 }
 
+// unkeyed is the part of the session with BIRD that a running daemon cannot change: a password it can.
+func unkeyed(b config.BIRD) config.BIRD {
+	b.Password = peering.Password{}
+	return b
+}
+
 // needsRestart names the keys that differ and that a running daemon cannot change: what its listeners, its sessions with
 // the local BIRD, its table and its own blocks rest on.
 func needsRestart(old, now *config.Config) []string {
@@ -89,7 +95,7 @@ func needsRestart(old, now *config.Config) []string {
 		{"cluster.podCIDRs", old.Cluster.PodCIDRs, now.Cluster.PodCIDRs},
 		{"cluster.asn", old.Cluster.ASN, now.Cluster.ASN},
 		{"node", old.Node, now.Node},
-		{"bird", old.BIRD, now.BIRD},
+		{"bird", unkeyed(old.BIRD), unkeyed(now.BIRD)},
 		{"listen", old.Listen, now.Listen},
 		{"kernel.table", old.Kernel.Table, now.Kernel.Table},
 		{"kernel.protocol", old.Kernel.Protocol, now.Kernel.Protocol},

@@ -34,7 +34,8 @@ func (d *daemon) Status(ctx context.Context) (admin.Status, error) {
 	if err != nil {
 		return admin.Status{}, err
 	}
-	cfg, k, sessions := d.settings.config(), d.reconciler.Status(), sessionsByPeer(d.speaker.Status())
+	cfg, k, speaker := d.settings.config(), d.reconciler.Status(), d.speaker.Status()
+	sessions := sessionsByPeer(speaker)
 	last := d.timings.Last()
 	s := admin.Status{
 		At:   time.Now(),
@@ -50,6 +51,7 @@ func (d *daemon) Status(ctx context.Context) (admin.Status, error) {
 		Guard:    admin.GuardFrom(d.guard.Status()),
 		Config:   d.settings.status(),
 	}
+	s.KeysRefused, s.KeyRefusal = keysRefused(speaker)
 	s.Kernel.LastReconcile = admin.Reconcile{Kind: last.Kind, At: last.At, DurationSeconds: last.Took.Seconds()}
 	for _, p := range mesh.BIRD {
 		s.BIRD = append(s.BIRD, peerStatus(p, sessions))
@@ -142,6 +144,19 @@ func (d *daemon) Routes(ctx context.Context, clusterName string) (iter.Seq[admin
 			}
 		}
 	}, nil
+}
+
+// keysRefused counts the peers whose TCP MD5 key the kernel refused, and says why for the first.
+func keysRefused(s bgp.Status) (n int, why string) {
+	for _, p := range s.Peers {
+		if p.Refused == "" {
+			continue
+		}
+		if n++; n == 1 {
+			why = p.Refused
+		}
+	}
+	return n, why
 }
 
 func sessionsByPeer(s bgp.Status) map[netip.Addr]bgp.PeerStatus {
