@@ -19,6 +19,7 @@ type Config struct {
 	Retention           time.Duration // how long paths outlive their session
 	ConvergenceDeadline time.Duration // how long a start waits for peers that do not answer
 	OwnGrace            time.Duration // how long a start waits for BIRD when other evidence of own blocks is there
+	Brake               Brake         // what is suspicious about withdrawals, and what then; the zero Brake: nothing is
 }
 
 // Mesh is what this node believes of all its peers. It is not safe for concurrent use: one goroutine owns it.
@@ -39,8 +40,9 @@ type Mesh struct {
 	byDeadline bool
 	nextExpiry time.Time // no stale path expires before; zero: none will
 
-	ch       Changes // of the step under way
-	touched  []touch // in the step under way
+	ch       Changes             // of the step under way
+	touched  []touch             // in the step under way
+	brakes   map[*brake]struct{} // with something to watch or to hold; mostly none
 	ownDirty bool
 }
 
@@ -53,6 +55,7 @@ func NewMesh(cfg Config, now time.Time) *Mesh {
 		blocks:   rib{},
 		local:    rib{},
 		evidence: map[netip.Prefix]bool{},
+		brakes:   map[*brake]struct{}{},
 	}
 }
 
@@ -90,10 +93,10 @@ func (m *Mesh) Apply(now time.Time, u Update) Changes {
 	}
 	for _, prefix := range u.Withdraw {
 		delete(p.refused, prefix)
-		m.unset(p, prefix)
+		m.lose(now, p, prefix)
 	}
 	if u.EndOfRIB != 0 {
-		m.endOfRIB(p, u.EndOfRIB)
+		m.endOfRIB(now, p, u.EndOfRIB)
 	}
 	return m.finish(now)
 }
@@ -113,7 +116,7 @@ func (m *Mesh) Adopt(now time.Time, routes []RouteChange) Changes {
 		if !m.judgeRemote(p, Announcement{Prefix: r.Prefix, NextHop: r.NextHop}).accepts() || !p.judgeLimits().accepts() {
 			continue
 		}
-		m.set(path{peer: p, nextHop: r.NextHop, stale: m.instant(now)}, r.Prefix)
+		m.set(path{peer: p, nextHop: r.NextHop, left: m.instant(now)}, r.Prefix)
 		m.expireBy(now.Add(m.cfg.Retention))
 	}
 	return m.finish(now)
@@ -124,6 +127,7 @@ func (m *Mesh) Tick(now time.Time) Changes {
 	if !m.nextExpiry.IsZero() && !now.Before(m.nextExpiry) {
 		m.expire(now)
 	}
+	m.release(now)
 	return m.finish(now)
 }
 
@@ -143,6 +147,9 @@ func (m *Mesh) Next() time.Time {
 		}
 	case m.converged.IsZero():
 		sooner(m.ownKnown.Add(m.cfg.ConvergenceDeadline))
+	}
+	for b := range m.brakes {
+		sooner(b.next())
 	}
 	return next
 }
@@ -184,7 +191,7 @@ func (m *Mesh) sessionDown(now time.Time, p *peer, reason string) {
 	clear(p.refused)
 	for b := range p.blocks {
 		if pa := *b.of(p); pa.fresh() {
-			pa.stale = m.instant(now)
+			pa.left = m.instant(now)
 			m.set(pa, b.prefix)
 		}
 	}
@@ -201,7 +208,7 @@ func (m *Mesh) sessionDown(now time.Time, p *peer, reason string) {
 func (m *Mesh) announce(now time.Time, p *peer, a Announcement) {
 	old := m.path(p, a.Prefix)
 	v := m.judge(p, a)
-	if v.accepts() && old == nil {
+	if v.accepts() && (old == nil || old.held()) {
 		v = p.judgeLimits()
 	}
 	if !v.accepts() {
@@ -214,28 +221,32 @@ func (m *Mesh) announce(now time.Time, p *peer, a Announcement) {
 	}
 }
 
-// refuse counts and tells the refusal. What the peer announced before for the prefix goes: the new announcement
+// refuse counts and tells the refusal. What the peer announced before for the prefix is withdrawn: the new announcement
 // replaced it (RFC 4271 section 9, implicit withdrawal).
 func (m *Mesh) refuse(now time.Time, p *peer, a Announcement, v verdict) {
+	m.tellRefused(now, p, a, v)
+	m.lose(now, p, a.Prefix)
+}
+
+func (m *Mesh) tellRefused(now time.Time, p *peer, a Announcement, v verdict) {
 	if p.note(now, a, v) {
 		m.event(Event{
 			Kind: EventRejected, Peer: p.Addr, Cluster: p.Cluster, Prefix: a.Prefix, Warn: true,
 			Detail: fmt.Sprintf("%s: %s", v.reason, v.detail),
 		})
 	}
-	m.unset(p, a.Prefix)
 }
 
-// endOfRIB drops what the session's first feed did not bring again (RFC 4724 section 4.2).
-func (m *Mesh) endOfRIB(p *peer, f Families) {
+// endOfRIB withdraws what the session's first feed did not bring again (RFC 4724 section 4.2).
+func (m *Mesh) endOfRIB(now time.Time, p *peer, f Families) {
 	p.eor |= f
 	m.ownDirty = m.ownDirty || p.Role == RoleBIRD
 	if p.nstale == 0 {
 		return
 	}
 	for b := range p.blocks {
-		if !b.of(p).fresh() && f.Has(FamilyOf(b.prefix.Addr())) {
-			m.unset(p, b.prefix)
+		if b.of(p).stale() && f.Has(FamilyOf(b.prefix.Addr())) {
+			m.lose(now, p, b.prefix)
 		}
 	}
 }
@@ -258,6 +269,9 @@ func (m *Mesh) path(p *peer, prefix netip.Prefix) *path {
 
 // set stores an accepted path in the place of the one that its peer may have had, and marks what depends on it.
 func (m *Mesh) set(pa path, prefix netip.Prefix) {
+	if c := pa.peer.cluster; c != nil {
+		c.brake(prefix).returned(prefix)
+	}
 	table := m.rib(pa.peer)
 	b := table[prefix]
 	if b == nil {
@@ -318,8 +332,8 @@ func (m *Mesh) expire(now time.Time) {
 		gone := 0
 		for b := range p.blocks {
 			pa := b.of(p)
-			switch end := m.time(pa.stale).Add(m.cfg.Retention); {
-			case pa.fresh(), p.Role == RoleBIRD && m.evidence[b.prefix]:
+			switch end := m.time(pa.left).Add(m.cfg.Retention); {
+			case !pa.stale(), p.Role == RoleBIRD && m.evidence[b.prefix]:
 			case now.Before(end):
 				m.expireBy(end)
 			default:
@@ -340,7 +354,9 @@ func (m *Mesh) event(e Event) { m.ch.Events = append(m.ch.Events, e) }
 
 // finish closes a step: settles what it touched, latches what became true, and hands the changes over.
 func (m *Mesh) finish(now time.Time) Changes {
+	m.judgeFalls(now)
 	m.settle(now)
+	m.restBrakes()
 	if m.ownDirty {
 		m.settleOwn(now)
 	}

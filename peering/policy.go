@@ -120,7 +120,7 @@ func (p *peer) judgeLimits() verdict {
 		return verdict{}
 	}
 	l := p.cluster.Limits
-	if l.PerNode > 0 && len(p.blocks) >= l.PerNode {
+	if l.PerNode > 0 && p.count[0]+p.count[1] >= l.PerNode {
 		return refuse(ReasonLimitNode, "the node already has %d prefixes, the limit of cluster %s", l.PerNode, p.cluster.Name)
 	}
 	if l.Total > 0 && p.cluster.paths >= l.Total {

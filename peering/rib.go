@@ -27,7 +27,7 @@ type peer struct {
 
 	blocks  map[*block]struct{}           // that have a path of this peer
 	refused map[netip.Prefix]Announcement // refused, in the peer's Adj-RIB-In all the same; at most refusedKept
-	count   [2]int                        // accepted paths, IPv4 and IPv6
+	count   [2]int                        // accepted paths, IPv4 and IPv6, without those that only the brake keeps
 	nstale  int                           // accepted paths that are stale
 
 	rejected map[Reason]uint64
@@ -57,7 +57,11 @@ func (p *peer) forget(b *block, pa path) {
 }
 
 func (p *peer) tally(b *block, pa path, n int) {
-	if !pa.fresh() {
+	if pa.held() {
+		p.cluster.brake(b.prefix).tally(b, n)
+		return // the peer has withdrawn it
+	}
+	if pa.stale() {
 		p.nstale += n
 	}
 	p.count[familyIndex(b.prefix)] += n
