@@ -13,6 +13,7 @@ const (
 	CodeBIRDDown           Code = "bird-down"
 	CodeClusterUnreachable Code = "cluster-unreachable"
 	CodeRulesMissing       Code = "rules-missing"
+	CodeWithdrawalsHeld    Code = "withdrawals-held"
 	CodeRoutesShadowed     Code = "routes-shadowed"
 	CodeRoutesConflict     Code = "routes-conflict"
 	CodeRoutesUnresolved   Code = "routes-unresolved"
@@ -32,7 +33,7 @@ const (
 // Codes lists every kind of problem, the more serious first within each severity.
 func Codes() []Code {
 	return []Code{
-		CodeBIRDDown, CodeClusterUnreachable, CodeRulesMissing, CodeRoutesShadowed, CodeRoutesConflict,
+		CodeBIRDDown, CodeClusterUnreachable, CodeRulesMissing, CodeWithdrawalsHeld, CodeRoutesShadowed, CodeRoutesConflict,
 		CodeRoutesUnresolved, CodeRoutesMismatched, CodeRoutesMissing, CodeNotAdopted, CodeOwnBlocksRefused,
 		CodeNodesDown, CodeReloadFailed, CodeBlockConflict, CodeRejections, CodeRoutesStale, CodeResyncOverdue,
 		CodeNotConverged,
@@ -45,7 +46,7 @@ func Problems(s Status) []Problem {
 		birdDown(s), ownRefused(s), rulesMissing(s), notAdopted(s), reloadFailed(s), resyncOverdue(s), notConverged(s),
 	)
 	for _, c := range s.Clusters {
-		out = slices.Concat(out, nodesMissing(s, c), routesAstray(c), conflicts(c), rejections(s, c), stale(s, c))
+		out = slices.Concat(out, nodesMissing(s, c), held(s, c), routesAstray(c), conflicts(c), rejections(s, c), stale(s, c))
 	}
 	order := Codes()
 	slices.SortStableFunc(out, func(a, b Problem) int {

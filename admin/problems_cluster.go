@@ -35,6 +35,24 @@ func nodesMissing(s Status, c Cluster) []Problem {
 	}
 }
 
+// held: the routes are there, and go when the brake lets go.
+func held(s Status, c Cluster) []Problem {
+	if c.Held == 0 {
+		return nil
+	}
+	total := 0
+	for _, b := range c.Blocks {
+		total += b.Fresh + b.Stale + b.Held
+	}
+	return []Problem{{
+		Severity: Critical, Code: CodeWithdrawalsHeld, Cluster: c.Name,
+		Text: fmt.Sprintf("nodes of cluster %s withdrew %d of its %s at once: the routes stay for %s more, then they go",
+			c.Name, c.Held, count(total, "block"), Age(c.HeldUntil.Sub(s.At))),
+		Remedy: "see there why the nodes no longer announce their blocks (their routed, their BIRD, Calico's IP pools); " +
+			"what they announce again stays; mesh.withdrawalBrake says what is held and how long",
+	}}
+}
+
 func routesAstray(c Cluster) []Problem {
 	var t RouteCount
 	for _, r := range c.Routes {

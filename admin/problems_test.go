@@ -53,6 +53,10 @@ func TestProblems(t *testing.T) {
 		{"routes unresolved, both families", func(s *Status) {
 			s.Clusters[0].Routes = []RouteCount{{Family: "ipv4", Unresolved: 2}, {Family: "ipv6", Unresolved: 3}}
 		}, Critical, CodeRoutesUnresolved, []string{"5 routes"}},
+		{"a cluster that withdraws everything", func(s *Status) {
+			c := &s.Clusters[0]
+			c.Blocks, c.Held, c.HeldUntil = []BlockCount{{Family: "ipv4", Fresh: 1, Held: 6}}, 6, noon().Add(20*time.Second)
+		}, Critical, CodeWithdrawalsHeld, []string{"withdrew 6 of its 7 blocks", "20s more"}},
 		{"routes mismatched", func(s *Status) {
 			s.Clusters[0].Routes[0].Mismatched = 1
 		}, Critical, CodeRoutesMismatched, []string{"another next hop or device"}},

@@ -99,7 +99,7 @@ func TestParseFillsInDefaults(t *testing.T) {
 		},
 		Mesh: Mesh{
 			Retention:       time.Hour,
-			WithdrawalBrake: WithdrawalBrake{SharePercent: 100, Hold: 30 * time.Second},
+			WithdrawalBrake: WithdrawalBrake{SharePercent: 50, Hold: 30 * time.Second},
 		},
 		Metrics: Metrics{Listen: netip.MustParseAddrPort("127.0.0.1:9790")},
 		Admin:   Admin{Socket: "/run/routed/routed.sock"},
@@ -147,7 +147,7 @@ kernel:
   onExit: flush
   resyncInterval: 1h
   convergenceDeadline: 1s
-mesh: {retention: 720h, withdrawalBrake: {share: 100, hold: 1m30s}}
+mesh: {retention: 720h, withdrawalBrake: {share: 75, hold: 1m30s}}
 metrics: {listen: ":9100", webConfigFile: /etc/routed/web.yaml}
 admin: {socket: /tmp/routed.sock}
 `
@@ -200,7 +200,7 @@ func TestParseReadsEveryKey(t *testing.T) {
 		},
 		Mesh: Mesh{
 			Retention:       720 * time.Hour,
-			WithdrawalBrake: WithdrawalBrake{SharePercent: 100, Hold: 90 * time.Second},
+			WithdrawalBrake: WithdrawalBrake{SharePercent: 75, Hold: 90 * time.Second},
 		},
 		Metrics: Metrics{Listen: netip.MustParseAddrPort("[::]:9100"), WebConfigFile: "/etc/routed/web.yaml"},
 		Admin:   Admin{Socket: "/tmp/routed.sock"},

@@ -266,7 +266,7 @@ func TestMeshAndServers(t *testing.T) {
 		section("mesh: {retention: 721h}", `13:19 mesh.retention: "721h" is not a duration from 1s to 720h, with its unit, such as 90s or 1h30m`),
 		section("mesh: {retention: 1d}", `13:19 mesh.retention: "1d" is not a duration from 1s to 720h, with its unit, such as 90s or 1h30m`),
 		section("mesh: {withdrawalBrake: {share: 0}}", `13:33 mesh.withdrawalBrake.share: "0" is not a whole number from 1 to 100`),
-		section("mesh: {withdrawalBrake: {share: 50}}", `13:33 mesh.withdrawalBrake.share: not supported yet; write 100, no brake`),
+		section("mesh: {withdrawalBrake: {share: 101}}", `13:33 mesh.withdrawalBrake.share: "101" is not a whole number from 1 to 100`),
 		section("mesh: {withdrawalBrake: {share: 50%}}", `13:33 mesh.withdrawalBrake.share: "50%" is not a whole number from 1 to 100`),
 		section("mesh: {withdrawalBrake: {hold: 1ms}}", `13:32 mesh.withdrawalBrake.hold: "1ms" is not a duration from 1s to 1h, with its unit, such as 90s or 1h30m`),
 		section("metrics: {listen: '[::]:9790'}", ""),

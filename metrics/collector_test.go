@@ -46,8 +46,8 @@ func sample() Snapshot {
 			}},
 			Clusters: []peering.ClusterStatus{
 				{
-					Name: "cluster-2", NodesKnown: 2, NodesUp: 1, Conflicts: 1,
-					Blocks: []peering.BlockCount{{Family: peering.IPv4, Fresh: 5, Stale: 3}},
+					Name: "cluster-2", NodesKnown: 2, NodesUp: 1, Conflicts: 1, Held: 2,
+					Blocks: []peering.BlockCount{{Family: peering.IPv4, Fresh: 5, Stale: 3, Held: 2}},
 					Peers: []peering.PeerStatus{
 						{
 							Peer: peer(peering.RoleRemote, "cluster-2", "9.111.255.77"), Up: true, Since: at(2000), Flaps: 2,
@@ -184,7 +184,7 @@ func names() []string {
 		"routed_build_info",
 		"routed_bgp_session_up", "routed_bgp_session_established_timestamp_seconds", "routed_bgp_session_flaps_total",
 		"routed_bgp_prefixes", "routed_bgp_prefixes_rejected_total",
-		"routed_cluster_nodes", "routed_cluster_blocks", "routed_block_conflicts",
+		"routed_cluster_nodes", "routed_cluster_blocks", "routed_withdrawals_held", "routed_block_conflicts",
 		"routed_routes", "routed_route_repairs_total", "routed_route_changes_total", "routed_reconcile_errors_total",
 		"routed_reconcile_duration_seconds", "routed_convergence_seconds",
 		"routed_last_successful_resync_timestamp_seconds", "routed_netlink_overruns_total",

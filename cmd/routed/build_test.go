@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -120,5 +121,12 @@ func TestOnlyRemotesChangeWithoutARestart(t *testing.T) {
 	}
 	if keys := needsRestart(old, parse(t, "{accept: 127.0.0.1}", "{addresses: [9.111.255.77]}")); len(keys) != 1 || keys[0] != "bird" {
 		t.Errorf("another way to BIRD: %v, want bird", keys)
+	}
+}
+
+func TestTheMeshGetsTheBrake(t *testing.T) {
+	want := peering.Brake{SharePercent: 50, Hold: 30 * time.Second}
+	if got := meshConfig(parse(t, "{dial: 127.0.0.1:179}", "{addresses: [9.111.255.77]}")).Brake; got != want {
+		t.Errorf("brake %+v, want the default %+v", got, want)
 	}
 }
