@@ -16,6 +16,8 @@ type Config struct {
 	PodCIDRs  []netip.Prefix // what our own blocks must lie in
 	NodeAddrs []netip.Addr   // this node's addresses: the next hop of own blocks, and nobody else's
 
+	ServiceCIDRs []netip.Prefix // our own cluster's services: no remote block may overlap them
+
 	Retention           time.Duration // how long paths outlive their session
 	ConvergenceDeadline time.Duration // how long a start waits for peers that do not answer
 	OwnGrace            time.Duration // how long a start waits for BIRD when other evidence of own blocks is there
@@ -26,6 +28,7 @@ type Config struct {
 // Every method that changes it returns what is wanted differently, and takes the present time, which never runs back.
 type Mesh struct {
 	cfg      Config
+	martians martians
 	started  time.Time
 	peers    map[netip.Addr]*peer
 	clusters map[string]*cluster
@@ -49,7 +52,7 @@ type Mesh struct {
 // NewMesh makes an empty mesh that started now.
 func NewMesh(cfg Config, now time.Time) *Mesh {
 	return &Mesh{
-		cfg: cfg, started: now,
+		cfg: cfg, martians: newMartians(), started: now,
 		peers:    map[netip.Addr]*peer{},
 		clusters: map[string]*cluster{},
 		blocks:   rib{},
@@ -113,7 +116,8 @@ func (m *Mesh) Adopt(now time.Time, routes []RouteChange) Changes {
 		if m.path(p, r.Prefix) != nil {
 			continue
 		}
-		if !m.judgeRemote(p, Announcement{Prefix: r.Prefix, NextHop: r.NextHop}).accepts() || !p.judgeLimits().accepts() {
+		a := Announcement{Prefix: r.Prefix, NextHop: r.NextHop, ASPath: m.plainASPath(p)}
+		if !m.judge(p, a).accepts() || !p.judgeLimits().accepts() {
 			continue
 		}
 		m.set(path{peer: p, nextHop: r.NextHop, left: m.instant(now)}, r.Prefix)

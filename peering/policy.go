@@ -11,24 +11,29 @@ type Reason string
 
 // The reasons of the import policy.
 const (
-	ReasonNoNextHop    Reason = "no_next_hop"       // the UPDATE carries no NEXT_HOP
-	ReasonNoASPath     Reason = "no_as_path"        // the UPDATE carries no AS_PATH
-	ReasonOutsideRange Reason = "outside_pod_cidrs" // not inside what the cluster may announce
-	ReasonLength       Reason = "prefix_length"     // a length the cluster may not announce
-	ReasonNextHop      Reason = "next_hop_not_peer" // the next hop is not the peer (for BIRD: not this node)
-	ReasonOwnAddress   Reason = "own_address"       // the next hop is ours, or the prefix covers an address of ours
-	ReasonOwnRange     Reason = "own_pod_cidrs"     // it overlaps our own pod ranges
-	ReasonFirstAS      Reason = "first_as_not_peer" // eBGP: the first AS is not the peer's (RFC 4271 section 6.3)
-	ReasonASLoop       Reason = "as_loop"           // our own AS is in the path (RFC 4271 section 9.1.2)
-	ReasonLimitNode    Reason = "limit_prefixes_per_node"
-	ReasonLimitCluster Reason = "limit_prefixes"
+	ReasonNoNextHop      Reason = "no_next_hop"             // the UPDATE carries no NEXT_HOP
+	ReasonNoASPath       Reason = "no_as_path"              // the UPDATE carries no AS_PATH
+	ReasonFirstAS        Reason = "first_as_not_peer"       // eBGP: the first AS is not the peer's (RFC 4271 section 6.3)
+	ReasonASLoop         Reason = "as_loop"                 // our own AS is in the path (RFC 4271 section 9.1.2)
+	ReasonDefault        Reason = "default_route"           // 0.0.0.0/0 or ::/0
+	ReasonMartian        Reason = "martian_prefix"          // overlaps addresses that no pod can have
+	ReasonOwnRange       Reason = "own_pod_cidrs"           // overlaps our own pod ranges
+	ReasonOwnServices    Reason = "own_service_cidrs"       // overlaps our own service ranges
+	ReasonOwnAddress     Reason = "own_address"             // the next hop is ours, or the prefix covers an address of ours
+	ReasonOutsideRange   Reason = "outside_pod_cidrs"       // not inside what the cluster may announce
+	ReasonLength         Reason = "prefix_length"           // a length the cluster may not announce
+	ReasonMartianNextHop Reason = "martian_next_hop"        // an address that no node can have
+	ReasonNextHop        Reason = "next_hop_not_peer"       // the next hop is not the peer (for BIRD: not this node)
+	ReasonLimitNode      Reason = "limit_prefixes_per_node" // the node already has its share
+	ReasonLimitCluster   Reason = "limit_prefixes"          // the cluster already has its share
 )
 
-// Reasons lists every reason there is.
+// Reasons lists every reason there is, in the order they are looked for: the first that holds is told.
 func Reasons() []Reason {
 	return []Reason{
-		ReasonNoNextHop, ReasonNoASPath, ReasonOutsideRange, ReasonLength, ReasonNextHop, ReasonOwnAddress,
-		ReasonOwnRange, ReasonFirstAS, ReasonASLoop, ReasonLimitNode, ReasonLimitCluster,
+		ReasonNoNextHop, ReasonNoASPath, ReasonFirstAS, ReasonASLoop, ReasonDefault, ReasonMartian, ReasonMartianNextHop,
+		ReasonOwnRange, ReasonOwnServices, ReasonOwnAddress, ReasonOutsideRange, ReasonLength, ReasonNextHop,
+		ReasonLimitNode, ReasonLimitCluster,
 	}
 }
 
@@ -53,6 +58,9 @@ func (m *Mesh) judge(p *peer, a Announcement) verdict {
 		return refuse(ReasonNoASPath, "the UPDATE carries no AS_PATH")
 	}
 	if v := m.judgeASPath(p, a); !v.accepts() {
+		return v
+	}
+	if v := m.martians.judge(a); !v.accepts() {
 		return v
 	}
 	if p.Role == RoleBIRD {
@@ -85,21 +93,11 @@ func (m *Mesh) judgeOwn(a Announcement) verdict {
 
 func (m *Mesh) judgeRemote(p *peer, a Announcement) verdict {
 	c := p.cluster
-	if a.Prefix.Bits() == 0 {
-		return c.outside()
-	}
-	for _, own := range m.cfg.PodCIDRs {
-		if own.Overlaps(a.Prefix) {
-			return refuse(ReasonOwnRange, "overlaps our own pod CIDR %s", own)
-		}
-	}
-	for _, own := range m.cfg.NodeAddrs {
-		if a.Prefix.Contains(own) || a.NextHop == own {
-			return refuse(ReasonOwnAddress, "%s via %s takes our own address %s", a.Prefix, a.NextHop, own)
-		}
+	if v := m.judgeOurs(a); !v.accepts() {
+		return v
 	}
 	if !within(a.Prefix, c.PodCIDRs) {
-		return c.outside()
+		return refuse(ReasonOutsideRange, "outside cluster %s's pod CIDRs %v", c.Name, c.PodCIDRs)
 	}
 	if r := c.Lengths.of(a.Prefix); !r.has(a.Prefix.Bits()) {
 		return refuse(ReasonLength, "cluster %s may announce lengths /%d to /%d", c.Name, r.Min, r.Max)
@@ -110,8 +108,20 @@ func (m *Mesh) judgeRemote(p *peer, a Announcement) verdict {
 	return verdict{}
 }
 
-func (c *cluster) outside() verdict {
-	return refuse(ReasonOutsideRange, "outside cluster %s's pod CIDRs %v", c.Name, c.PodCIDRs)
+// judgeOurs: a remote cluster has no say over what is ours.
+func (m *Mesh) judgeOurs(a Announcement) verdict {
+	if own, ok := overlap(a.Prefix, m.cfg.PodCIDRs); ok {
+		return refuse(ReasonOwnRange, "overlaps our own pod CIDR %s", own)
+	}
+	if own, ok := overlap(a.Prefix, m.cfg.ServiceCIDRs); ok {
+		return refuse(ReasonOwnServices, "overlaps our own service CIDR %s", own)
+	}
+	for _, own := range m.cfg.NodeAddrs {
+		if a.Prefix.Contains(own) || a.NextHop == own {
+			return refuse(ReasonOwnAddress, "%s via %s takes our own address %s", a.Prefix, a.NextHop, own)
+		}
+	}
+	return verdict{}
 }
 
 // judgeLimits refuses a prefix that is new to the peer when it or its cluster already holds its share.
@@ -127,6 +137,15 @@ func (p *peer) judgeLimits() verdict {
 		return refuse(ReasonLimitCluster, "cluster %s already has %d prefixes, its limit", p.cluster.Name, l.Total)
 	}
 	return verdict{}
+}
+
+// overlap finds the first range that has an address in common with p.
+func overlap(p netip.Prefix, ranges []netip.Prefix) (netip.Prefix, bool) {
+	i := slices.IndexFunc(ranges, p.Overlaps)
+	if i < 0 {
+		return netip.Prefix{}, false
+	}
+	return ranges[i], true
 }
 
 // within reports whether p lies inside one of the ranges.

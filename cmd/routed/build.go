@@ -184,7 +184,8 @@ func remoteCluster(remote config.Remote) peering.Cluster {
 func meshConfig(cfg *config.Config) peering.Config {
 	return peering.Config{
 		Cluster: cfg.Cluster.Name, ASN: cfg.Cluster.ASN, PodCIDRs: cfg.Cluster.PodCIDRs, NodeAddrs: nodeAddresses(cfg),
-		Retention: cfg.Mesh.Retention, ConvergenceDeadline: cfg.Kernel.ConvergenceDeadline, OwnGrace: ownGrace,
+		ServiceCIDRs: cfg.Cluster.ServiceCIDRs,
+		Retention:    cfg.Mesh.Retention, ConvergenceDeadline: cfg.Kernel.ConvergenceDeadline, OwnGrace: ownGrace,
 		Brake: peering.Brake(cfg.Mesh.WithdrawalBrake),
 	}
 }

@@ -76,6 +76,7 @@ func needsRestart(old, now *config.Config) []string {
 	}{
 		{"cluster.name", old.Cluster.Name, now.Cluster.Name},
 		{"cluster.podCIDRs", old.Cluster.PodCIDRs, now.Cluster.PodCIDRs},
+		{"cluster.serviceCIDRs", old.Cluster.ServiceCIDRs, now.Cluster.ServiceCIDRs},
 		{"cluster.asn", old.Cluster.ASN, now.Cluster.ASN},
 		{"node", old.Node, now.Node},
 		{"bird", old.BIRD, now.BIRD},
