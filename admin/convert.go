@@ -42,7 +42,7 @@ func PeerFrom(p peering.PeerStatus, state string, advertised int, trouble string
 func ClusterFrom(c peering.ClusterStatus, routes []RouteCount) Cluster {
 	out := Cluster{
 		Name: c.Name, PodCIDRs: append([]netip.Prefix{}, c.PodCIDRs...),
-		NodesKnown: c.NodesKnown, NodesUp: c.NodesUp, NodesDown: nodesDown(c.Peers),
+		Reflected: c.Reflected, NodesKnown: c.NodesKnown, NodesUp: c.NodesUp, NodesDown: nodesDown(c.Peers),
 		Blocks: []BlockCount{}, Routes: append([]RouteCount{}, routes...),
 		Held: c.Held, HeldUntil: c.HeldUntil, Conflicts: c.Conflicts,
 	}

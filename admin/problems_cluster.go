@@ -10,6 +10,9 @@ const namesShown = 4
 
 func nodesMissing(s Status, c Cluster) []Problem {
 	down := c.NodesKnown - c.NodesUp
+	if c.Reflected {
+		return reflectorsMissing(s, c, down)
+	}
 	switch {
 	case c.NodesKnown == 0:
 		return []Problem{{
@@ -31,6 +34,26 @@ func nodesMissing(s Status, c Cluster) []Problem {
 			Text: fmt.Sprintf("%d of the %s of cluster %s %s down: %s",
 				down, count(c.NodesKnown, "node"), c.Name, isVerb(down), nodeNames(s, c, down)),
 			Remedy: "see that these nodes are up and routed runs on them; a node that is gone for good: remove it from the list",
+		}}
+	}
+}
+
+// reflectorsMissing: one reflector that is left is enough for every route, but then there is no second.
+func reflectorsMissing(s Status, c Cluster, down int) []Problem {
+	remedy := "see that the reflector runs and has this node as a client, and that TCP to its port is let through"
+	switch {
+	case down <= 0:
+		return nil
+	case c.NodesUp == 0:
+		return []Problem{{
+			Severity: Critical, Code: CodeClusterUnreachable, Cluster: c.Name, Remedy: remedy,
+			Text: fmt.Sprintf("no reflector of cluster %s is reached: %s", c.Name, nodeNames(s, c, down)),
+		}}
+	default:
+		return []Problem{{
+			Severity: Warning, Code: CodeNodesDown, Cluster: c.Name, Remedy: remedy,
+			Text: fmt.Sprintf("%d of the %s of cluster %s %s down, the routes come by the others: %s",
+				down, count(c.NodesKnown, "reflector"), c.Name, isVerb(down), nodeNames(s, c, down)),
 		}}
 	}
 }

@@ -92,6 +92,7 @@ type OwnBlock struct {
 type Cluster struct {
 	Name          string         `json:"name"`
 	PodCIDRs      []netip.Prefix `json:"pod_cidrs"`
+	Reflected     bool           `json:"reflected"` // by reflectors; they are counted in the place of its nodes
 	NodesKnown    int            `json:"nodes_known"`
 	NodesUp       int            `json:"nodes_up"`
 	NodesDown     []NodeDown     `json:"nodes_down"` // at most MaxNodesDown, never seen first, then longest down
@@ -187,7 +188,7 @@ type Peers struct {
 // Peer is one BGP session, the local BIRD's or a remote daemon's.
 type Peer struct {
 	Cluster      string        `json:"cluster"`
-	Role         string        `json:"role"` // bird, remote
+	Role         string        `json:"role"` // bird, remote, reflector
 	Name         string        `json:"name,omitempty"`
 	Address      netip.Addr    `json:"address"`
 	Local        netip.Addr    `json:"local,omitzero"`

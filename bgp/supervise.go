@@ -27,9 +27,9 @@ const (
 	dialLate    = 5 * time.Second
 )
 
-// dialsFirst tells which end of a session opens it: towards BIRD we do, between daemons the lower address.
+// dialsFirst tells which end of a session opens it: between daemons the lower address, towards BIRD and reflectors we do.
 func dialsFirst(p peering.Peer) bool {
-	return p.Role == peering.RoleBIRD || p.Local.Less(p.Addr)
+	return p.Role != peering.RoleRemote || p.Local.Less(p.Addr)
 }
 
 // planRevival decides when a session that left Established gets a fresh state machine.

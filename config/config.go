@@ -63,18 +63,20 @@ const (
 // Remote is one remote cluster.
 type Remote struct {
 	Name         string
-	PodCIDRs     []netip.Prefix // what it may announce; at least one
-	ServiceCIDRs []netip.Prefix // for overlap checks only
-	ASN          uint32         // equal to Cluster.ASN: iBGP
-	Port         uint16         // where its daemons listen
-	Nodes        Nodes
-	MaxHops      uint8 // 1: directly connected (GTSM); more: multihop; 0: 1 for a peer on one of our subnets, else 16
+	PodCIDRs     []netip.Prefix   // what it may announce; at least one
+	ServiceCIDRs []netip.Prefix   // for overlap checks only
+	ASN          uint32           // of its daemons or reflectors; equal to Cluster.ASN: iBGP
+	Port         uint16           // where its daemons listen, or its reflectors unless they say otherwise
+	Nodes        Nodes            // who they are; none when there are Reflectors
+	Reflectors   []netip.AddrPort // BGP route reflectors in the place of its daemons; each address once
+	NodeCIDRs    []netip.Prefix   // with Reflectors, at least one: where the next hops may lie
+	MaxHops      uint8            // 1: directly connected (GTSM); more: multihop; 0: 1 for a peer on one of our subnets, else 16
 	Limits       Limits
 	BlockLengths BlockLengths
 }
 
 // Nodes says who the daemons of a remote cluster are: the addresses and what the hosts file lists, merged.
-// At least one of the two is given.
+// At least one of the two is given, unless the cluster has reflectors.
 type Nodes struct {
 	Addresses []netip.Addr // each once
 	HostsFile string       // path; empty: none

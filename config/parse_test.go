@@ -139,6 +139,10 @@ remotes:
 - name: c
   podCIDRs: [30.1.0.0/16]
   nodes: {hostsFile: b.hosts}
+- name: d
+  podCIDRs: [40.1.0.0/16]
+  reflectors: [9.4.4.4, "[fd00::44]:1179"]
+  nodeCIDRs: [9.4.0.0/16, "fd00::/64"]
 kernel:
   table: main
   protocol: 200
@@ -190,6 +194,13 @@ func TestParseReadsEveryKey(t *testing.T) {
 			{
 				Name: "c", PodCIDRs: prefixes("30.1.0.0/16"), ASN: 64512, Port: 1790,
 				Nodes:        Nodes{HostsFile: "/etc/routed/b.hosts"},
+				Limits:       Limits{PrefixesPerNode: 256, Prefixes: 100_000},
+				BlockLengths: BlockLengths{IPv4: LengthRange{20, 32}, IPv6: LengthRange{116, 128}},
+			},
+			{
+				Name: "d", PodCIDRs: prefixes("40.1.0.0/16"), ASN: 64512, Port: 179,
+				Reflectors:   []netip.AddrPort{netip.MustParseAddrPort("9.4.4.4:179"), netip.MustParseAddrPort("[fd00::44]:1179")},
+				NodeCIDRs:    prefixes("9.4.0.0/16", "fd00::/64"),
 				Limits:       Limits{PrefixesPerNode: 256, Prefixes: 100_000},
 				BlockLengths: BlockLengths{IPv4: LengthRange{20, 32}, IPv6: LengthRange{116, 128}},
 			},

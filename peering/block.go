@@ -14,7 +14,7 @@ const conflictEvery = time.Minute
 // cluster is a remote cluster with its running counts, kept as blocks change so that a Status never walks them.
 type cluster struct {
 	Cluster
-	paths     int // accepted paths of all its peers, without those that only the brake keeps
+	prefixes  int // that its peers announce or announced, without those that only the brake keeps
 	blocks    map[Families]*BlockCount
 	brakes    [2]brake // IPv4 and IPv6
 	conflicts int
@@ -25,6 +25,17 @@ func newCluster(c Cluster) *cluster {
 	out := &cluster{Cluster: c, blocks: map[Families]*BlockCount{IPv4: {Family: IPv4}, IPv6: {Family: IPv6}}}
 	out.brakes = [2]brake{newBrake(out, IPv4), newBrake(out, IPv6)}
 	return out
+}
+
+// count counts a prefix that came to live, or uncounts one that no longer does. The local BIRD's are not counted.
+func (c *cluster) count(lived, lives bool) {
+	switch {
+	case c == nil || lived == lives:
+	case lives:
+		c.prefixes++
+	default:
+		c.prefixes--
+	}
 }
 
 // rib is a table of prefixes and who announces each. The Mesh has two: of the remote blocks, and of its own node's.
@@ -112,6 +123,14 @@ func (b *block) remove(p *peer) {
 
 // announced says whether anybody announces the prefix.
 func (b *block) announced() bool { return b.best.peer != nil }
+
+// lives says whether anybody announces the prefix, or announced it until the session was lost: not merely the brake keeps it.
+func (b *block) lives() bool { return b.announced() && (!b.best.held() || len(b.rivals) > 0) }
+
+// fresh says whether a session that is up announces the prefix.
+func (b *block) fresh() bool {
+	return b.announced() && (b.best.fresh() || slices.ContainsFunc(b.rivals, path.fresh))
+}
 
 // touch is a remote block that the step under way changed, and what was wanted of it before.
 type touch struct {

@@ -104,26 +104,38 @@ func (m *Mesh) Apply(now time.Time, u Update) Changes {
 	return m.finish(now)
 }
 
-// Adopt takes the routes that an earlier run left in the kernel as stale paths of the nodes they lead to, as though
-// each session had just been lost: a restart forgets nothing. Routes to a node that is no peer, or that the policy
-// would refuse, are not adopted.
+// Adopt takes the routes that an earlier run left in the kernel as stale paths of the peers that may have announced them,
+// as though each session had just been lost: a restart forgets nothing. Those are the node that a route leads to, and every
+// reflector of a cluster that it fits. Routes that the policy would refuse to all of them are not adopted.
 func (m *Mesh) Adopt(now time.Time, routes []RouteChange) Changes {
+	var reflectors []*peer
+	for _, p := range m.peers {
+		if p.Role == RoleReflector {
+			reflectors = append(reflectors, p)
+		}
+	}
 	for _, r := range routes {
-		p := m.peers[r.NextHop]
-		if p == nil || p.Role != RoleRemote {
-			continue
+		if p := m.peers[r.NextHop]; p != nil && p.Role == RoleRemote {
+			m.adopt(now, p, r)
 		}
-		if m.path(p, r.Prefix) != nil {
-			continue
+		for _, p := range reflectors {
+			m.adopt(now, p, r)
 		}
-		a := Announcement{Prefix: r.Prefix, NextHop: r.NextHop, ASPath: m.plainASPath(p)}
-		if !m.judge(p, a).accepts() || !p.judgeLimits().accepts() {
-			continue
-		}
-		m.set(path{peer: p, nextHop: r.NextHop, left: m.instant(now)}, r.Prefix)
-		m.expireBy(now.Add(m.cfg.Retention))
 	}
 	return m.finish(now)
+}
+
+func (m *Mesh) adopt(now time.Time, p *peer, r RouteChange) {
+	b := m.blocks[r.Prefix]
+	if b != nil && b.of(p) != nil {
+		return
+	}
+	a := Announcement{Prefix: r.Prefix, NextHop: r.NextHop, ASPath: m.plainASPath(p)}
+	if !m.judge(p, a).accepts() || !p.judgeLimits(b, a).accepts() {
+		return
+	}
+	m.set(path{peer: p, nextHop: r.NextHop, left: m.instant(now)}, r.Prefix)
+	m.expireBy(now.Add(m.cfg.Retention))
 }
 
 // Tick does what is due by the passing of time alone.
@@ -193,10 +205,15 @@ func (m *Mesh) sessionDown(now time.Time, p *peer, reason string) {
 	p.up, p.since, p.reason = false, now, reason
 	p.flaps++
 	clear(p.refused)
+	kept := 0
 	for b := range p.blocks {
-		if pa := *b.of(p); pa.fresh() {
+		pa := *b.of(p)
+		if pa.fresh() {
 			pa.left = m.instant(now)
 			m.set(pa, b.prefix)
+		}
+		if pa.stale() && !b.fresh() {
+			kept++ // else this path goes: another node or reflector has it
 		}
 	}
 	if p.nstale > 0 {
@@ -204,25 +221,29 @@ func (m *Mesh) sessionDown(now time.Time, p *peer, reason string) {
 	}
 	m.ownDirty = m.ownDirty || p.Role == RoleBIRD
 	m.event(Event{
-		Kind: EventSessionDown, Peer: p.Addr, Cluster: p.Cluster, Count: p.nstale, Warn: true,
-		Detail: fmt.Sprintf("%s; %d blocks kept as stale", cmp.Or(reason, "no reason given"), p.nstale),
+		Kind: EventSessionDown, Peer: p.Addr, Cluster: p.Cluster, Count: kept, Warn: true,
+		Detail: fmt.Sprintf("%s; %d blocks kept as stale", cmp.Or(reason, "no reason given"), kept),
 	})
 }
 
 func (m *Mesh) announce(now time.Time, p *peer, a Announcement) {
-	old := m.path(p, a.Prefix)
+	b := m.rib(p)[a.Prefix]
 	v := m.judge(p, a)
-	if v.accepts() && (old == nil || old.held()) {
-		v = p.judgeLimits()
+	if v.accepts() {
+		v = p.judgeLimits(b, a)
 	}
 	if !v.accepts() {
 		m.refuse(now, p, a, v)
 		return
 	}
 	delete(p.refused, a.Prefix)
-	if fresh := (path{peer: p, nextHop: a.NextHop}); old == nil || *old != fresh {
-		m.set(fresh, a.Prefix)
+	fresh := path{peer: p, nextHop: a.NextHop}
+	if b != nil {
+		if old := b.of(p); old != nil && *old == fresh {
+			return
+		}
 	}
+	m.set(fresh, a.Prefix)
 }
 
 // refuse counts and tells the refusal. What the peer announced before for the prefix is withdrawn: the new announcement
@@ -263,14 +284,6 @@ func (m *Mesh) rib(p *peer) rib {
 	return m.blocks
 }
 
-// path finds the accepted path of a peer for a prefix; nil: it has none. The pointer is valid until something changes.
-func (m *Mesh) path(p *peer, prefix netip.Prefix) *path {
-	if b := m.rib(p)[prefix]; b != nil {
-		return b.of(p)
-	}
-	return nil
-}
-
 // set stores an accepted path in the place of the one that its peer may have had, and marks what depends on it.
 func (m *Mesh) set(pa path, prefix netip.Prefix) {
 	if c := pa.peer.cluster; c != nil {
@@ -283,14 +296,16 @@ func (m *Mesh) set(pa path, prefix netip.Prefix) {
 		table[prefix] = b
 	}
 	m.mark(pa.peer, b)
+	lived := b.lives()
 	if old := b.of(pa.peer); old != nil {
 		pa.peer.tally(b, *old, -1)
 		pa.peer.tally(b, pa, 1)
 		*old = pa
-		return
+	} else {
+		pa.peer.hold(b, pa)
+		b.add(pa)
 	}
-	pa.peer.hold(b, pa)
-	b.add(pa)
+	pa.peer.cluster.count(lived, b.lives())
 }
 
 // unset forgets an accepted path, if there is one, and marks what depended on it.
@@ -304,8 +319,10 @@ func (m *Mesh) unset(p *peer, prefix netip.Prefix) {
 		return
 	}
 	m.mark(p, b)
+	lived := b.lives()
 	p.forget(b, *old)
 	b.remove(p)
+	p.cluster.count(lived, b.lives())
 	if p.Role == RoleBIRD && !b.announced() {
 		delete(m.local, prefix)
 	}
@@ -378,7 +395,7 @@ func (m *Mesh) finish(now time.Time) Changes {
 func (m *Mesh) latchConverged(now time.Time) {
 	var missing []string
 	for _, p := range m.peers {
-		if p.Role == RoleRemote && !p.heardAll() {
+		if p.Role.Remote() && !p.heardAll() {
 			missing = append(missing, p.Addr.String())
 		}
 	}

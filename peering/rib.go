@@ -29,6 +29,7 @@ type peer struct {
 	refused map[netip.Prefix]Announcement // refused, in the peer's Adj-RIB-In all the same; at most refusedKept
 	count   [2]int                        // accepted paths, IPv4 and IPv6, without those that only the brake keeps
 	nstale  int                           // accepted paths that are stale
+	hops    map[netip.Addr]int            // of a reflector: accepted paths by next hop
 
 	rejected map[Reason]uint64
 	last     []Rejection
@@ -36,13 +37,17 @@ type peer struct {
 }
 
 func newPeer(p Peer, c *cluster) *peer {
-	return &peer{
+	out := &peer{
 		Peer: p, cluster: c,
 		blocks:   map[*block]struct{}{},
 		refused:  map[netip.Prefix]Announcement{},
 		rejected: map[Reason]uint64{},
 		told:     map[Reason]time.Time{},
 	}
+	if p.Role == RoleReflector {
+		out.hops = map[netip.Addr]int{}
+	}
+	return out
 }
 
 // hold counts a path that the peer has in a block; forget uncounts one.
@@ -65,9 +70,20 @@ func (p *peer) tally(b *block, pa path, n int) {
 		p.nstale += n
 	}
 	p.count[familyIndex(b.prefix)] += n
-	if p.cluster != nil {
-		p.cluster.paths += n
+	if p.hops == nil {
+		return
 	}
+	if p.hops[pa.nextHop] += n; p.hops[pa.nextHop] == 0 {
+		delete(p.hops, pa.nextHop)
+	}
+}
+
+// countOf is how many accepted paths of the peer lead to one node. All of a node's own lead to itself.
+func (p *peer) countOf(nextHop netip.Addr) int {
+	if p.hops != nil {
+		return p.hops[nextHop]
+	}
+	return p.count[0] + p.count[1]
 }
 
 func familyIndex(prefix netip.Prefix) int {

@@ -48,7 +48,8 @@ func (m *Mesh) setCluster(want Cluster) (c *cluster, boundsChanged bool) {
 	}
 	old := c.Cluster
 	c.Cluster = want
-	return c, !slices.Equal(old.PodCIDRs, want.PodCIDRs) || old.Lengths != want.Lengths || old.Limits != want.Limits
+	return c, !slices.Equal(old.PodCIDRs, want.PodCIDRs) || !slices.Equal(old.NodeCIDRs, want.NodeCIDRs) ||
+		old.Lengths != want.Lengths || old.Limits != want.Limits
 }
 
 // setPeer adds a peer or updates what does not change its identity. With another role, cluster or AS it is somebody
@@ -106,7 +107,7 @@ func (m *Mesh) dismiss(now time.Time, p *peer) {
 // admit takes what the policy refused before and accepts now.
 func (m *Mesh) admit(_ time.Time, p *peer) {
 	for _, a := range p.refused {
-		if m.judge(p, a).accepts() && p.judgeLimits().accepts() {
+		if m.judge(p, a).accepts() && p.judgeLimits(m.rib(p)[a.Prefix], a).accepts() {
 			delete(p.refused, a.Prefix)
 			m.set(path{peer: p, nextHop: a.NextHop}, a.Prefix)
 		}

@@ -43,8 +43,9 @@ type OwnBlock struct {
 type ClusterStatus struct {
 	Name       string
 	PodCIDRs   []netip.Prefix
-	NodesKnown int // in the roster
-	NodesUp    int // with an established session
+	Reflected  bool // it is reached by reflectors, and they are counted in the place of its nodes
+	NodesKnown int  // in the roster
+	NodesUp    int  // with an established session
 	Blocks     []BlockCount
 	Held       int       // withdrawals that the brake holds back
 	HeldUntil  time.Time // when they act at the latest, the first family; zero: the brake is off
@@ -152,6 +153,7 @@ func (c *cluster) status(peers []PeerStatus) ClusterStatus {
 	s := ClusterStatus{Name: c.Name, PodCIDRs: slices.Clone(c.PodCIDRs), Conflicts: c.conflicts, Peers: peers}
 	for _, p := range peers {
 		s.NodesKnown++
+		s.Reflected = s.Reflected || p.Peer.Role == RoleReflector
 		if p.Up {
 			s.NodesUp++
 		}

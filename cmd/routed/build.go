@@ -67,6 +67,10 @@ func resolve(cfg *config.Config, h host) (peering.Roster, error) {
 	nodes := map[string][]netip.Addr{}
 	errs := h.ownAddressErrors(cfg)
 	for i, remote := range cfg.Remotes {
+		if len(remote.Reflectors) > 0 {
+			r.Clusters = append(r.Clusters, h.reflectedCluster(cfg, remote))
+			continue
+		}
 		list, err := remoteNodes(remote)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("remotes[%d].nodes.hostsFile: %w", i, err))
@@ -155,18 +159,35 @@ func nodeAddress(cfg *config.Config, f peering.Families) netip.Addr {
 
 // remotePeer is the session with one node of a remote cluster.
 func (h host) remotePeer(cfg *config.Config, remote config.Remote, n roster.Node) peering.Peer {
-	hops := remote.MaxHops
-	if hops == 0 {
-		hops = farHops
-		if _, near := h.links.OnLink(n.Addr); near {
-			hops = 1
-		}
-	}
 	family := peering.FamilyOf(n.Addr)
 	return peering.Peer{
 		Addr: n.Addr, Role: peering.RoleRemote, Cluster: remote.Name, Name: n.Name, ASN: remote.ASN,
-		Local: nodeAddress(cfg, family), DialPort: remote.Port, MaxHops: hops, Families: family, HoldTime: holdTime,
+		Local: nodeAddress(cfg, family), DialPort: remote.Port, MaxHops: h.hops(remote, n.Addr), Families: family,
+		HoldTime: holdTime,
 	}
+}
+
+// hops is how far a peer may be.
+func (h host) hops(remote config.Remote, peer netip.Addr) uint8 {
+	if remote.MaxHops != 0 {
+		return remote.MaxHops
+	}
+	if _, near := h.links.OnLink(peer); near {
+		return 1
+	}
+	return farHops
+}
+
+// reflectedCluster is a remote cluster whose reflectors stand for its nodes.
+func (h host) reflectedCluster(cfg *config.Config, remote config.Remote) peering.Cluster {
+	c := remoteCluster(remote)
+	c.NodeCIDRs = remote.NodeCIDRs
+	for _, at := range remote.Reflectors {
+		p := h.remotePeer(cfg, remote, roster.Node{Addr: at.Addr()})
+		p.Role, p.DialPort = peering.RoleReflector, at.Port()
+		c.Peers = append(c.Peers, p)
+	}
+	return c
 }
 
 func remoteCluster(remote config.Remote) peering.Cluster {

@@ -130,3 +130,50 @@ func TestTheMeshGetsTheBrake(t *testing.T) {
 		t.Errorf("brake %+v, want the default %+v", got, want)
 	}
 }
+
+// reflectedConfig has reflectors in the place of the nodes of cluster-2.
+func reflectedConfig(t *testing.T) *config.Config {
+	t.Helper()
+	cfg, err := config.Parse([]byte(`
+cluster: {name: cluster-1, podCIDRs: [10.1.0.0/16]}
+node: {address: 9.111.255.21}
+bird: {dial: 127.0.0.1:179}
+remotes:
+  - name: cluster-2
+    podCIDRs: [20.1.0.0/16]
+    reflectors: [9.111.255.251, "8.8.0.9:1179"]
+    nodeCIDRs: [9.111.255.0/24]
+`), "routed.yaml", config.Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+func TestReflectorsStandForTheNodes(t *testing.T) {
+	r, err := resolve(reflectedConfig(t), seedHost())
+	if err != nil {
+		t.Fatal(err)
+	}
+	reflector := func(addr string, port uint16, hops uint8) peering.Peer {
+		return peering.Peer{
+			Addr: netip.MustParseAddr(addr), Role: peering.RoleReflector, Cluster: "cluster-2", ASN: 64512,
+			Local: netip.MustParseAddr("9.111.255.21"), DialPort: port, MaxHops: hops, Families: peering.IPv4, HoldTime: holdTime,
+		}
+	}
+	want := []peering.Peer{reflector("9.111.255.251", 179, 1), reflector("8.8.0.9", 1179, farHops)}
+	if diff := cmp.Diff(want, r.Clusters[0].Peers, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+		t.Error(diff)
+	}
+	if got := r.Clusters[0].NodeCIDRs; len(got) != 1 || got[0] != netip.MustParsePrefix("9.111.255.0/24") {
+		t.Errorf("node CIDRs %v", got)
+	}
+}
+
+func TestOwnAddressAmongTheReflectors(t *testing.T) {
+	cfg := reflectedConfig(t)
+	cfg.Remotes[0].Reflectors[0] = netip.MustParseAddrPort("9.111.255.21:179")
+	if _, err := resolve(cfg, seedHost()); err == nil || !strings.Contains(err.Error(), "this node's own address") {
+		t.Errorf("error %v, want that the reflector is this node", err)
+	}
+}
