@@ -43,12 +43,12 @@ func PeerFrom(p peering.PeerStatus, state string, advertised int, trouble string
 func ClusterFrom(c peering.ClusterStatus, routes []RouteCount) Cluster {
 	out := Cluster{
 		Name: c.Name, PodCIDRs: append([]netip.Prefix{}, c.PodCIDRs...),
-		NodesKnown: c.NodesKnown, NodesUp: c.NodesUp, NodesDown: nodesDown(c.Peers),
+		Reflected: c.Reflected, NodesKnown: c.NodesKnown, NodesUp: c.NodesUp, NodesDown: nodesDown(c.Peers),
 		Blocks: []BlockCount{}, Routes: append([]RouteCount{}, routes...),
-		Conflicts: c.Conflicts,
+		Held: c.Held, HeldUntil: c.HeldUntil, Conflicts: c.Conflicts,
 	}
 	for _, b := range c.Blocks {
-		out.Blocks = append(out.Blocks, BlockCount{Family: b.Family.String(), Fresh: b.Fresh, Stale: b.Stale})
+		out.Blocks = append(out.Blocks, BlockCount{Family: b.Family.String(), Fresh: b.Fresh, Stale: b.Stale, Held: b.Held})
 	}
 	for _, p := range c.Peers {
 		out.addRejections(p)
@@ -87,7 +87,7 @@ func RouteFrom(p peering.RouteStatus, k kernel.RouteStatus) Route {
 	return Route{
 		Prefix: p.Prefix, Cluster: p.Cluster, NextHop: p.NextHop,
 		Device: k.Device, State: stateFrom(k.State), Since: k.Since,
-		OwnerSince: p.Since, StaleSince: p.StaleSince,
+		OwnerSince: p.Since, StaleSince: p.StaleSince, HeldSince: p.HeldSince,
 		Rivals: append([]netip.Addr{}, p.Rivals...), Error: k.Err,
 	}
 }

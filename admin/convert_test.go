@@ -85,7 +85,7 @@ func TestClusterFrom(t *testing.T) {
 
 	got := ClusterFrom(peering.ClusterStatus{
 		Name: "cluster-2", PodCIDRs: []netip.Prefix{prefix("20.1.0.0/16")}, NodesKnown: len(peers), NodesUp: 2,
-		Blocks: []peering.BlockCount{{Family: peering.IPv4, Fresh: 5, Stale: 2}}, Conflicts: 1, Peers: peers,
+		Blocks: []peering.BlockCount{{Family: peering.IPv4, Fresh: 5, Stale: 2, Held: 3}}, Held: 3, HeldUntil: noon(), Conflicts: 1, Peers: peers,
 	}, []RouteCount{{Family: "ipv4", Wanted: 7, Installed: 7}})
 
 	if len(got.NodesDown) != MaxNodesDown || got.NodesDown[0].Name != "n7" || got.NodesDown[1].Name != "n19" {
@@ -97,7 +97,7 @@ func TestClusterFrom(t *testing.T) {
 	got.NodesDown, got.LastRejected, got.RejectedNow, got.RejectedTotal = nil, nil, 0, 0
 	want := Cluster{
 		Name: "cluster-2", PodCIDRs: []netip.Prefix{prefix("20.1.0.0/16")}, NodesKnown: len(peers), NodesUp: 2,
-		Blocks: []BlockCount{{Family: "ipv4", Fresh: 5, Stale: 2}}, Conflicts: 1,
+		Blocks: []BlockCount{{Family: "ipv4", Fresh: 5, Stale: 2, Held: 3}}, Held: 3, HeldUntil: noon(), Conflicts: 1,
 		Routes: []RouteCount{{Family: "ipv4", Wanted: 7, Installed: 7}},
 	}
 	if diff := cmp.Diff(want, got, addresses()); diff != "" {
@@ -108,11 +108,11 @@ func TestClusterFrom(t *testing.T) {
 func TestRouteFrom(t *testing.T) {
 	mesh := peering.RouteStatus{
 		Prefix: prefix("20.1.47.128/26"), Cluster: "cluster-2", NextHop: addr("9.111.255.77"), Peer: addr("9.111.255.77"),
-		Since: ago(2 * time.Hour), StaleSince: ago(time.Hour), Rivals: []netip.Addr{addr("9.111.255.155")},
+		Since: ago(2 * time.Hour), StaleSince: ago(time.Hour), HeldSince: ago(time.Second), Rivals: []netip.Addr{addr("9.111.255.155")},
 	}
 	want := Route{
 		Prefix: prefix("20.1.47.128/26"), Cluster: "cluster-2", NextHop: addr("9.111.255.77"), Device: "eth0",
-		State: RouteShadowed, Since: ago(time.Minute), OwnerSince: ago(2 * time.Hour), StaleSince: ago(time.Hour),
+		State: RouteShadowed, Since: ago(time.Minute), OwnerSince: ago(2 * time.Hour), StaleSince: ago(time.Hour), HeldSince: ago(time.Second),
 		Rivals: []netip.Addr{addr("9.111.255.155")}, Error: "another rule",
 	}
 	got := RouteFrom(mesh, kernel.RouteStatus{

@@ -89,7 +89,8 @@ func degradedStatus() Status {
 	c := &s.Clusters[0]
 	c.NodesUp = 2
 	c.NodesDown = []NodeDown{{Address: addr("9.111.255.77"), Name: "worker-2", Since: ago(65 * time.Second), Reason: "connection refused"}}
-	c.Blocks = []BlockCount{{Family: "ipv4", Fresh: 5, Stale: 2}}
+	c.Blocks = []BlockCount{{Family: "ipv4", Fresh: 4, Stale: 2, Held: 1}}
+	c.Held, c.HeldUntil = 1, noon().Add(20*time.Second)
 	c.Routes = []RouteCount{{Family: "ipv4", Wanted: 7, Installed: 4, Conflict: 1, Unresolved: 2}}
 	c.Conflicts, c.RejectedNow, c.RejectedTotal = 1, 3, 12
 	c.LastRejected = &Rejection{
@@ -156,7 +157,8 @@ func sampleRoutes() []Route {
 	return []Route{
 		{
 			Prefix: prefix("20.1.47.128/26"), Cluster: "cluster-2", NextHop: addr("9.111.255.77"), Device: "eth0",
-			State: RouteInstalled, Since: ago(192 * time.Second), OwnerSince: ago(193 * time.Second), Rivals: []netip.Addr{},
+			State: RouteInstalled, Since: ago(192 * time.Second), OwnerSince: ago(193 * time.Second),
+			HeldSince: ago(10 * time.Second), Rivals: []netip.Addr{},
 		},
 		{
 			Prefix: prefix("20.1.198.0/26"), Cluster: "cluster-2", NextHop: addr("9.111.255.152"), Device: "eth0",

@@ -14,6 +14,7 @@ const (
 	CodeClusterUnreachable Code = "cluster-unreachable"
 	CodeKeysRefused        Code = "keys-refused"
 	CodeRulesMissing       Code = "rules-missing"
+	CodeWithdrawalsHeld    Code = "withdrawals-held"
 	CodeRoutesShadowed     Code = "routes-shadowed"
 	CodeRoutesConflict     Code = "routes-conflict"
 	CodeRoutesUnresolved   Code = "routes-unresolved"
@@ -35,7 +36,7 @@ const (
 // Codes lists every kind of problem, the more serious first within each severity.
 func Codes() []Code {
 	return []Code{
-		CodeBIRDDown, CodeKeysRefused, CodeClusterUnreachable, CodeRulesMissing, CodeRoutesShadowed, CodeRoutesConflict,
+		CodeBIRDDown, CodeKeysRefused, CodeClusterUnreachable, CodeRulesMissing, CodeWithdrawalsHeld, CodeRoutesShadowed, CodeRoutesConflict,
 		CodeRoutesUnresolved, CodeRoutesMismatched, CodeRoutesMissing, CodeNotAdopted, CodeOwnBlocksRefused,
 		CodeNodesDown, CodeGuardDown, CodeRosterOutdated, CodeReloadFailed, CodeBlockConflict, CodeRejections, CodeRoutesStale, CodeResyncOverdue,
 		CodeNotConverged,
@@ -48,7 +49,9 @@ func Problems(s Status) []Problem {
 		birdDown(s), keysRefused(s), ownRefused(s), rulesMissing(s), notAdopted(s), guardDown(s), reloadFailed(s), resyncOverdue(s), notConverged(s),
 	)
 	for _, c := range s.Clusters {
-		out = slices.Concat(out, nodesMissing(s, c), rosterOutdated(s, c), routesAstray(c), conflicts(c), rejections(s, c), stale(s, c))
+		out = slices.Concat(out,
+			nodesMissing(s, c), rosterOutdated(s, c), held(s, c), routesAstray(c), conflicts(c), rejections(s, c), stale(s, c),
+		)
 	}
 	order := Codes()
 	slices.SortStableFunc(out, func(a, b Problem) int {

@@ -10,6 +10,9 @@ const namesShown = 4
 
 func nodesMissing(s Status, c Cluster) []Problem {
 	down := c.NodesKnown - c.NodesUp
+	if c.Reflected {
+		return reflectorsMissing(s, c, down)
+	}
 	switch {
 	case c.NodesKnown == 0:
 		return []Problem{{
@@ -33,6 +36,44 @@ func nodesMissing(s Status, c Cluster) []Problem {
 			Remedy: "see that these nodes are up and routed runs on them; a node that is gone for good: remove it from the list",
 		}}
 	}
+}
+
+// reflectorsMissing: one reflector that is left is enough for every route, but then there is no second.
+func reflectorsMissing(s Status, c Cluster, down int) []Problem {
+	remedy := "see that the reflector runs and has this node as a client, and that TCP to its port is let through"
+	switch {
+	case down <= 0:
+		return nil
+	case c.NodesUp == 0:
+		return []Problem{{
+			Severity: Critical, Code: CodeClusterUnreachable, Cluster: c.Name, Remedy: remedy,
+			Text: fmt.Sprintf("no reflector of cluster %s is reached: %s", c.Name, nodeNames(s, c, down)),
+		}}
+	default:
+		return []Problem{{
+			Severity: Warning, Code: CodeNodesDown, Cluster: c.Name, Remedy: remedy,
+			Text: fmt.Sprintf("%d of the %s of cluster %s %s down, the routes come by the others: %s",
+				down, count(c.NodesKnown, "reflector"), c.Name, isVerb(down), nodeNames(s, c, down)),
+		}}
+	}
+}
+
+// held: the routes are there, and go when the brake lets go.
+func held(s Status, c Cluster) []Problem {
+	if c.Held == 0 {
+		return nil
+	}
+	total := 0
+	for _, b := range c.Blocks {
+		total += b.Fresh + b.Stale + b.Held
+	}
+	return []Problem{{
+		Severity: Critical, Code: CodeWithdrawalsHeld, Cluster: c.Name,
+		Text: fmt.Sprintf("nodes of cluster %s withdrew %d of its %s at once: the routes stay for %s more, then they go",
+			c.Name, c.Held, count(total, "block"), Age(c.HeldUntil.Sub(s.At))),
+		Remedy: "see there why the nodes no longer announce their blocks (their routed, their BIRD, Calico's IP pools); " +
+			"what they announce again stays; mesh.withdrawalBrake says what is held and how long",
+	}}
 }
 
 // rosterOutdated: nodes that came since are not known, and nodes that went are still believed.

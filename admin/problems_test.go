@@ -61,6 +61,19 @@ func TestProblems(t *testing.T) {
 		{"routes unresolved, both families", func(s *Status) {
 			s.Clusters[0].Routes = []RouteCount{{Family: "ipv4", Unresolved: 2}, {Family: "ipv6", Unresolved: 3}}
 		}, Critical, CodeRoutesUnresolved, []string{"5 routes"}},
+		{"a reflector down", func(s *Status) {
+			c := &s.Clusters[0]
+			c.Reflected, c.NodesKnown, c.NodesUp = true, 2, 1
+			c.NodesDown = []NodeDown{{Address: addr("9.111.255.252"), Since: ago(time.Minute), Reason: "hold timer expired"}}
+		}, Warning, CodeNodesDown, []string{"1 of the 2 reflectors", "9.111.255.252"}},
+		{"both reflectors down", func(s *Status) {
+			c := &s.Clusters[0]
+			c.Reflected, c.NodesKnown, c.NodesUp = true, 2, 0
+		}, Critical, CodeClusterUnreachable, []string{"no reflector of cluster cluster-2"}},
+		{"a cluster that withdraws everything", func(s *Status) {
+			c := &s.Clusters[0]
+			c.Blocks, c.Held, c.HeldUntil = []BlockCount{{Family: "ipv4", Fresh: 1, Held: 6}}, 6, noon().Add(20*time.Second)
+		}, Critical, CodeWithdrawalsHeld, []string{"withdrew 6 of its 7 blocks", "20s more"}},
 		{"routes mismatched", func(s *Status) {
 			s.Clusters[0].Routes[0].Mismatched = 1
 		}, Critical, CodeRoutesMismatched, []string{"another next hop or device"}},

@@ -97,11 +97,14 @@ type OwnBlock struct {
 type Cluster struct {
 	Name          string         `json:"name"`
 	PodCIDRs      []netip.Prefix `json:"pod_cidrs"`
+	Reflected     bool           `json:"reflected"` // by reflectors; they are counted in the place of its nodes
 	NodesKnown    int            `json:"nodes_known"`
 	NodesUp       int            `json:"nodes_up"`
 	NodesDown     []NodeDown     `json:"nodes_down"` // at most MaxNodesDown, never seen first, then longest down
 	Blocks        []BlockCount   `json:"blocks"`
 	Routes        []RouteCount   `json:"routes"`
+	Held          int            `json:"held"` // withdrawals that the brake holds back
+	HeldUntil     time.Time      `json:"held_until,omitzero"`
 	Conflicts     int            `json:"conflicts"`      // blocks that more than one node announces
 	RejectedNow   int            `json:"rejected_now"`   // announced by its nodes at this moment, and refused
 	RejectedTotal uint64         `json:"rejected_total"` // since the daemon started
@@ -135,6 +138,7 @@ type BlockCount struct {
 	Family string `json:"family"` // ipv4, ipv6
 	Fresh  int    `json:"fresh"`
 	Stale  int    `json:"stale"` // kept although their session was lost
+	Held   int    `json:"held"`  // kept although they were withdrawn: the brake is on
 }
 
 // RouteCount counts a cluster's wanted routes of one family by state; Wanted is the sum of the others.
@@ -227,7 +231,7 @@ type Peers struct {
 // Peer is one BGP session, the local BIRD's or a remote daemon's.
 type Peer struct {
 	Cluster      string        `json:"cluster"`
-	Role         string        `json:"role"` // bird, remote
+	Role         string        `json:"role"` // bird, remote, reflector
 	Name         string        `json:"name,omitempty"`
 	Address      netip.Addr    `json:"address"`
 	Local        netip.Addr    `json:"local,omitzero"`
@@ -279,6 +283,7 @@ type Route struct {
 	Since      time.Time    `json:"since,omitzero"`       // of the state
 	OwnerSince time.Time    `json:"owner_since,omitzero"` // when this next hop was chosen
 	StaleSince time.Time    `json:"stale_since,omitzero"` // when its session was lost; absent: fresh
+	HeldSince  time.Time    `json:"held_since,omitzero"`  // when it was withdrawn, which the brake holds back
 	Rivals     []netip.Addr `json:"rivals"`               // other nodes that announce the same prefix
 	Error      string       `json:"error,omitempty"`      // why it is not installed
 }

@@ -119,7 +119,7 @@ func countAdvertised(blocks map[netip.Prefix]struct{}) *advertisedCount {
 // to is how many of them a peer is told.
 func (c *advertisedCount) to(role peering.Role, negotiated peering.Families) int {
 	n := 0
-	if role != peering.RoleRemote {
+	if !role.Remote() {
 		return n
 	}
 	if negotiated.Has(peering.IPv4) {

@@ -100,7 +100,7 @@ func checkPeer(p peering.Peer) error {
 	switch {
 	case !p.Addr.IsValid() || p.Addr.Is4In6() || p.Addr.IsUnspecified():
 		return errors.New("not a usable peer address")
-	case p.Role != peering.RoleBIRD && p.Role != peering.RoleRemote:
+	case p.Role != peering.RoleBIRD && !p.Role.Remote():
 		return fmt.Errorf("unknown role %d", p.Role)
 	case p.ASN == 0:
 		return errors.New("AS number 0 is reserved (RFC 7607)")
@@ -108,7 +108,7 @@ func checkPeer(p peering.Peer) error {
 		return fmt.Errorf("local address %s is not of the peer's family", p.Local)
 	case p.Families == 0 || !(peering.IPv4 | peering.IPv6).Has(p.Families):
 		return fmt.Errorf("families %s: want ipv4, ipv6 or both", p.Families)
-	case p.Role == peering.RoleRemote && p.MaxHops == 0:
+	case p.Role.Remote() && p.MaxHops == 0:
 		return errors.New("a remote peer is at least one hop away (MaxHops 0)")
 	case len(p.Password.Secret()) > maxPassword:
 		return fmt.Errorf("a password of %d bytes: want at most %d (TCP_MD5SIG_MAXKEYLEN)", len(p.Password.Secret()), maxPassword)
@@ -223,7 +223,7 @@ func (e *engine) neighbor(p peering.Peer, dial bool) *api.Peer {
 	// send without it, and asks nobody to hold routes for us. Peers of our kind do that anyway, and longer. BIRD, which
 	// names its families, gets none: GoBGP's own holding has a data race (v4.8.0, Path.MarkStale). BIRD sends its
 	// End-of-RIB regardless, and is told nothing that would have an end.
-	if p.Role == peering.RoleRemote {
+	if p.Role.Remote() {
 		n.GracefulRestart = &api.GracefulRestart{Enabled: true, HelperOnly: true, RestartTime: restartTime}
 	}
 	return n

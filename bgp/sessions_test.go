@@ -121,3 +121,31 @@ func TestLogIsBoundedAndTame(t *testing.T) {
 		}
 	}
 }
+
+func TestWhoDialsFirst(t *testing.T) {
+	for _, tc := range []struct {
+		role        peering.Role
+		local, peer string
+		want        bool
+	}{
+		{peering.RoleRemote, "192.0.2.1", "192.0.2.2", true},
+		{peering.RoleRemote, "192.0.2.2", "192.0.2.1", false},
+		{peering.RoleBIRD, "192.0.2.2", "192.0.2.1", true},
+		{peering.RoleReflector, "192.0.2.2", "192.0.2.1", true},
+		{peering.RoleReflector, "192.0.2.1", "192.0.2.2", true},
+	} {
+		p := peering.Peer{Role: tc.role, Local: addr(tc.local), Addr: addr(tc.peer)}
+		if got := dialsFirst(p); got != tc.want {
+			t.Errorf("%s from %s to %s: %v, want %v", tc.role, tc.local, tc.peer, got, tc.want)
+		}
+	}
+}
+
+func TestReflectorsAreToldOurBlocks(t *testing.T) {
+	c := advertisedCount{ipv4: 3, ipv6: 2}
+	for role, want := range map[peering.Role]int{peering.RoleRemote: 3, peering.RoleReflector: 3, peering.RoleBIRD: 0} {
+		if got := c.to(role, peering.IPv4); got != want {
+			t.Errorf("%s is told %d blocks, want %d", role, got, want)
+		}
+	}
+}

@@ -28,9 +28,9 @@ const (
 	keyRetry    = 30 * time.Second // after the kernel refused a key: somebody has to raise a limit first
 )
 
-// dialsFirst tells which end of a session opens it: towards BIRD we do, between daemons the lower address.
+// dialsFirst tells which end of a session opens it: between daemons the lower address, towards BIRD and reflectors we do.
 func dialsFirst(p peering.Peer) bool {
-	return p.Role == peering.RoleBIRD || p.Local.Less(p.Addr)
+	return p.Role != peering.RoleRemote || p.Local.Less(p.Addr)
 }
 
 // planRevival decides when a session that left Established gets a fresh state machine.

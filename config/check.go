@@ -19,6 +19,7 @@ func Check(c *Config, nodes map[string]Listed) error {
 	k.collectRanges()
 	k.checkRanges()
 	k.own()
+	k.nodeRanges()
 	for i, r := range c.Remotes {
 		k.remote(i, r, nodes[r.Name])
 	}
@@ -115,6 +116,28 @@ func (k *checker) enclosing(p netip.Prefix) (claim, bool) {
 	return claim{}, false
 }
 
+// nodeRanges reports each range of nodes that overlaps one of pods or services: a next hop would lie behind a route of ours.
+func (k *checker) nodeRanges() {
+	nodes := &checker{ranges: make(map[netip.Prefix]claim)}
+	for i, r := range k.c.Remotes {
+		for j, p := range r.NodeCIDRs {
+			at := k.at(fmt.Sprintf("remotes[%d].nodeCIDRs[%d]", i, j))
+			nodes.ranges[p] = claim{prefix: p, cluster: r.Name, at: at}
+			if other, ok := k.enclosing(p); ok {
+				k.fail(at, "%s lies inside %s of %s; nodes live outside the ranges of pods and services", p, other.prefix, other)
+			}
+			if p.Addr().Is6() && !k.c.Node.Address6.IsValid() {
+				k.fail(at, "%s is IPv6, and this node has no node.address6", p)
+			}
+		}
+	}
+	for _, r := range k.all {
+		if n, ok := nodes.enclosing(r.prefix); ok && n.prefix != r.prefix {
+			k.fail(n.at, "%s contains %s of %s; nodes live outside the ranges of pods and services", n.prefix, r.prefix, r)
+		}
+	}
+}
+
 // own claims this node's addresses.
 func (k *checker) own() {
 	own := []struct {
@@ -138,6 +161,12 @@ func (k *checker) own() {
 
 // remote claims the addresses of a remote cluster's nodes.
 func (k *checker) remote(i int, r Remote, listed Listed) {
+	if len(r.Reflectors) > 0 {
+		for j, a := range r.Reflectors {
+			k.node(a.Addr(), r.Name, k.at(fmt.Sprintf("remotes[%d].reflectors[%d]", i, j)))
+		}
+		return
+	}
 	key := fmt.Sprintf("remotes[%d].nodes", i)
 	seen := make(map[netip.Addr]bool)
 	claimAt := func(a netip.Addr, at place) {
@@ -166,7 +195,7 @@ func (k *checker) node(a netip.Addr, cluster string, at place) {
 	case taken && other.cluster == k.c.Cluster.Name:
 		k.fail(at, "%s is this node's own address, %s; a remote cluster has only other nodes", a, other)
 	case taken:
-		k.fail(at, "%s is also a node of %s, %s; a node belongs to one cluster", a, other.cluster, other)
+		k.fail(at, "%s is also a node of %s, %s; a node or reflector belongs to one cluster", a, other.cluster, other)
 	default:
 		k.nodes[a] = claim{cluster: cluster, at: at}
 	}

@@ -87,7 +87,7 @@ func TestCheck(t *testing.T) {
 		},
 		{
 			"a node of two clusters", "", "", "9.111.255.152",
-			one(hosts + "9.111.255.152 is also a node of cluster-2, remotes[0].nodes.addresses[0] (line 16); a node belongs to one cluster"),
+			one(hosts + "9.111.255.152 is also a node of cluster-2, remotes[0].nodes.addresses[0] (line 16); a node or reflector belongs to one cluster"),
 		},
 		{
 			"no nodes", "", "", "",
@@ -98,6 +98,34 @@ func TestCheck(t *testing.T) {
 			[]string{
 				"13:29 remotes[0].podCIDRs[1]: fd00:20::/48 is IPv6, and this node has no node.address6",
 				hosts + "fd00::9 is IPv6, and this node has no node.address6",
+			},
+		},
+		{
+			"reflectors", "      addresses: [9.111.255.152]\n", "      addresses: []\n    reflectors: [9.111.255.251, 9.111.255.252]\n    nodeCIDRs: [9.111.255.0/24]\n", "9.1.1.1",
+			nil,
+		},
+		{
+			"reflectors that are somebody", "      addresses: [9.111.255.152]\n",
+			"      addresses: []\n    reflectors: [9.111.255.21, 20.1.0.7]\n    nodeCIDRs: [9.111.255.0/24]\n", "9.1.1.1",
+			[]string{
+				"17:18 remotes[0].reflectors[0]: 9.111.255.21 is this node's own address, node.address (line 6); a remote cluster has only other nodes",
+				"17:32 remotes[0].reflectors[1]: the node 20.1.0.7 lies inside 20.1.0.0/16 of remotes[0].podCIDRs[0] (line 13)" + outside,
+			},
+		},
+		{
+			"a reflector that is also a node of another", "      addresses: [9.111.255.152]\n",
+			"      addresses: []\n    reflectors: [9.1.1.1]\n    nodeCIDRs: [9.111.255.0/24]\n", "9.1.1.1",
+			one("22:18 remotes[1].nodes.hostsFile: 9.1.1.1 is also a node of cluster-2, remotes[0].reflectors[0] (line 17); " +
+				"a node or reflector belongs to one cluster"),
+		},
+		{
+			"node ranges and others", "      addresses: [9.111.255.152]\n",
+			"      addresses: []\n    reflectors: [9.1.1.2]\n    nodeCIDRs: [10.1.2.0/24, 20.0.0.0/8, \"fd00:9::/64\"]\n", "9.1.1.1",
+			[]string{
+				"18:17 remotes[0].nodeCIDRs[0]: 10.1.2.0/24 lies inside 10.1.0.0/16 of cluster.podCIDRs[0] (line 3)" + outside,
+				"18:30 remotes[0].nodeCIDRs[1]: 20.0.0.0/8 contains 20.1.0.0/16 of remotes[0].podCIDRs[0] (line 13)" + outside,
+				"18:30 remotes[0].nodeCIDRs[1]: 20.0.0.0/8 contains 20.0.0.0/24 of remotes[0].serviceCIDRs[0] (line 14)" + outside,
+				"18:42 remotes[0].nodeCIDRs[2]: fd00:9::/64 is IPv6, and this node has no node.address6",
 			},
 		},
 		{"IPv6 with one", "address: 9.111.255.21", "address: 9.111.255.21\n  address6: fd00::21", "fd00::9", nil},
@@ -141,7 +169,7 @@ func TestCheckKubernetes(t *testing.T) {
 	for a, want := range map[string]string{
 		"9.111.255.33":  "",
 		"9.111.255.21":  "9.111.255.21 is this node's own address, node.address (line 6); a remote cluster has only other nodes",
-		"9.111.255.152": "9.111.255.152 is also a node of cluster-2, remotes[0].nodes.addresses[0] (line 16); a node belongs to one cluster",
+		"9.111.255.152": "9.111.255.152 is also a node of cluster-2, remotes[0].nodes.addresses[0] (line 16); a node or reflector belongs to one cluster",
 		"20.1.7.7":      "the node 20.1.7.7 lies inside 20.1.0.0/16 of remotes[0].podCIDRs[0] (line 13); nodes live outside the ranges of pods and services",
 	} {
 		err := Check(c, map[string]Listed{"cluster-3": {Kubernetes: []netip.Addr{netip.MustParseAddr(a)}}})

@@ -72,11 +72,13 @@ const (
 // Remote is one remote cluster.
 type Remote struct {
 	Name         string
-	PodCIDRs     []netip.Prefix // what it may announce; at least one
-	ServiceCIDRs []netip.Prefix // for overlap checks only
-	ASN          uint32         // equal to Cluster.ASN: iBGP
-	Port         uint16         // where its daemons listen
-	Nodes        Nodes
+	PodCIDRs     []netip.Prefix   // what it may announce; at least one
+	ServiceCIDRs []netip.Prefix   // for overlap checks only
+	ASN          uint32           // of its daemons or reflectors; equal to Cluster.ASN: iBGP
+	Port         uint16           // where its daemons listen, or its reflectors unless they say otherwise
+	Nodes        Nodes            // who they are; none when there are Reflectors
+	Reflectors   []netip.AddrPort // BGP route reflectors in the place of its daemons; each address once
+	NodeCIDRs    []netip.Prefix   // with Reflectors, at least one: where the next hops may lie
 	Password     peering.Password // of TCP MD5 (RFC 2385), for every session with it; none: not signed
 	MaxHops      uint8            // 1: directly connected (GTSM); more: multihop; 0: 1 for a peer on one of our subnets, else 16
 	Limits       Limits
@@ -84,7 +86,7 @@ type Remote struct {
 }
 
 // Nodes says who the daemons of a remote cluster are: the addresses, what the hosts file lists, and the nodes that the
-// cluster's Kubernetes API knows, merged. At least one of the three is given.
+// cluster's Kubernetes API knows, merged. At least one of the three is given, unless the cluster has reflectors.
 type Nodes struct {
 	Addresses  []netip.Addr // each once
 	HostsFile  string       // path; empty: none

@@ -71,7 +71,9 @@ func promises(t *testing.T, c *Config) {
 		hold(!names[r.Name], "names are unique")
 		names[r.Name] = true
 		hold(len(r.PodCIDRs) > 0 && r.Port > 0 && r.ASN > 0, "a remote has pod ranges, a port and an AS")
-		hold(len(r.Nodes.Addresses) > 0 || r.Nodes.HostsFile != "" || r.Nodes.Kubernetes.Used(), "a remote has a source of nodes")
+		nodes := len(r.Nodes.Addresses) > 0 || r.Nodes.HostsFile != "" || r.Nodes.Kubernetes.Used()
+		hold(nodes != (len(r.Reflectors) > 0), "a remote has a source of nodes, or reflectors")
+		hold((len(r.Reflectors) > 0) == (len(r.NodeCIDRs) > 0), "reflectors and node ranges come together")
 		hold(r.BlockLengths.IPv4.Min <= r.BlockLengths.IPv4.Max, "lengths are in order")
 		for _, p := range r.PodCIDRs {
 			hold(p.IsValid() && p == p.Masked(), "prefixes are masked")

@@ -99,7 +99,7 @@ func TestParseFillsInDefaults(t *testing.T) {
 		},
 		Mesh: Mesh{
 			Retention:       time.Hour,
-			WithdrawalBrake: WithdrawalBrake{SharePercent: 100, Hold: 30 * time.Second},
+			WithdrawalBrake: WithdrawalBrake{SharePercent: 50, Hold: 30 * time.Second},
 		},
 		Metrics: Metrics{Listen: netip.MustParseAddrPort("127.0.0.1:9790")},
 		Admin:   Admin{Socket: "/run/routed/routed.sock"},
@@ -143,6 +143,10 @@ remotes:
   nodes:
     hostsFile: b.hosts
     kubernetes: {kubeconfig: c.kubeconfig, context: x, labelSelector: "a=b"}
+- name: d
+  podCIDRs: [40.1.0.0/16]
+  reflectors: [9.4.4.4, "[fd00::44]:1179"]
+  nodeCIDRs: [9.4.0.0/16, "fd00::/64"]
 kernel:
   table: main
   protocol: 200
@@ -151,7 +155,7 @@ kernel:
   onExit: flush
   resyncInterval: 1h
   convergenceDeadline: 1s
-mesh: {retention: 720h, withdrawalBrake: {share: 100, hold: 1m30s}}
+mesh: {retention: 720h, withdrawalBrake: {share: 75, hold: 1m30s}}
 metrics: {listen: ":9100", webConfigFile: /etc/routed/web.yaml}
 admin: {socket: /tmp/routed.sock}
 state: {directory: state}
@@ -202,6 +206,13 @@ func TestParseReadsEveryKey(t *testing.T) {
 				Limits:       Limits{PrefixesPerNode: 256, Prefixes: 100_000},
 				BlockLengths: BlockLengths{IPv4: LengthRange{20, 32}, IPv6: LengthRange{116, 128}},
 			},
+			{
+				Name: "d", PodCIDRs: prefixes("40.1.0.0/16"), ASN: 64512, Port: 179,
+				Reflectors:   []netip.AddrPort{netip.MustParseAddrPort("9.4.4.4:179"), netip.MustParseAddrPort("[fd00::44]:1179")},
+				NodeCIDRs:    prefixes("9.4.0.0/16", "fd00::/64"),
+				Limits:       Limits{PrefixesPerNode: 256, Prefixes: 100_000},
+				BlockLengths: BlockLengths{IPv4: LengthRange{20, 32}, IPv6: LengthRange{116, 128}},
+			},
 		},
 		Kernel: Kernel{
 			Table: TableMain, Protocol: 200, RulePriority: 100, Encapsulation: EncapsulationNone, OnExit: OnExitFlush,
@@ -209,7 +220,7 @@ func TestParseReadsEveryKey(t *testing.T) {
 		},
 		Mesh: Mesh{
 			Retention:       720 * time.Hour,
-			WithdrawalBrake: WithdrawalBrake{SharePercent: 100, Hold: 90 * time.Second},
+			WithdrawalBrake: WithdrawalBrake{SharePercent: 75, Hold: 90 * time.Second},
 		},
 		Metrics: Metrics{Listen: netip.MustParseAddrPort("[::]:9100"), WebConfigFile: "/etc/routed/web.yaml"},
 		Admin:   Admin{Socket: "/tmp/routed.sock"},

@@ -256,18 +256,11 @@ func (v *validator) mesh(r rawMesh) Mesh {
 	}
 }
 
-// noBrake is the share that no fall exceeds.
-const noBrake = 100
-
 func (v *validator) brake(r rawBrake) WithdrawalBrake {
-	b := WithdrawalBrake{
-		SharePercent: int(v.number(r.Share, noBrake, 1, 100)),
+	return WithdrawalBrake{
+		SharePercent: int(v.number(r.Share, 50, 1, 100)),
 		Hold:         v.duration(r.Hold, 30*time.Second, time.Hour),
 	}
-	if b.SharePercent != noBrake {
-		v.unsupported(r.Share.place, "write 100, no brake")
-	}
-	return b
 }
 
 func (v *validator) metrics(r rawMetrics) Metrics {

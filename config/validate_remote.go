@@ -1,5 +1,11 @@
 package config
 
+import (
+	"net/netip"
+
+	"routed/peering/roster"
+)
+
 // What a remote cluster may hold unless its file says otherwise: Calico's own block sizes and single borrowed
 // addresses, for more nodes than Kubernetes supports.
 const (
@@ -10,14 +16,12 @@ const (
 )
 
 func (v *validator) remote(r rawRemote) Remote {
-	v.remoteUnsupported(r)
 	out := Remote{
 		Name:         v.name(r.Name),
 		PodCIDRs:     v.prefixes(r.PodCIDRs),
 		ServiceCIDRs: v.prefixes(r.ServiceCIDRs),
 		ASN:          v.asn(r.ASN),
-		Port:         v.port(r.Port, defaultPort),
-		Nodes:        v.nodes(r.Nodes),
+		Port:         v.port(r.Port, r.defaultPort()),
 		Password:     v.password(r.Password, r.PasswordFile),
 		MaxHops:      uint8(v.number(r.MaxHops, 0, 1, 255)),
 		Limits: Limits{
@@ -29,6 +33,12 @@ func (v *validator) remote(r rawRemote) Remote {
 			IPv6: v.lengths(r.BlockLengths.IPv6, LengthRange{116, 128}, 128),
 		},
 	}
+	if r.reflected() {
+		out.Reflectors, out.NodeCIDRs = v.reflectors(r.Reflectors, out.Port), v.prefixes(r.NodeCIDRs)
+	} else {
+		out.Nodes = v.nodes(r.Nodes)
+	}
+	v.nodesOrReflectors(r)
 	if len(r.PodCIDRs.items) == 0 {
 		v.fail(r.PodCIDRs.place, "missing; list what the pods of this cluster use: it may announce nothing else")
 	}
@@ -44,14 +54,70 @@ func (v *validator) remote(r rawRemote) Remote {
 	return out
 }
 
-// remoteUnsupported refuses the keys whose features come later.
-func (v *validator) remoteUnsupported(r rawRemote) {
-	if len(r.Reflectors.items) > 0 {
-		v.unsupported(r.Reflectors.place, "list the nodes under nodes")
+// reflected says whether the cluster is reached by route reflectors.
+func (r rawRemote) reflected() bool { return len(r.Reflectors.items) > 0 }
+
+// listed says whether the file names any source of nodes.
+func (r rawNodes) listed() bool {
+	return len(r.Addresses.items) > 0 || !r.HostsFile.empty() || r.Kubernetes != nil
+}
+
+// nodesOrReflectors: a cluster has the one or the other, and node ranges with the latter alone.
+func (v *validator) nodesOrReflectors(r rawRemote) {
+	ranges := len(r.NodeCIDRs.items) > 0
+	switch {
+	case r.reflected() && r.Nodes.listed():
+		v.fail(r.Nodes.place, "set beside %s (line %d); a cluster is reached by its nodes or by reflectors", r.Reflectors.key, r.Reflectors.line)
+	case r.reflected() && !ranges:
+		v.fail(r.NodeCIDRs.place, "missing; with reflectors it says where the nodes of the cluster are, and no other next hop is believed")
+	case !r.reflected() && ranges:
+		v.fail(r.NodeCIDRs.place, "set without reflectors; a node is believed for itself alone, leave it out")
 	}
-	if len(r.NodeCIDRs.items) > 0 {
-		v.unsupported(r.NodeCIDRs.place, "leave it out")
+}
+
+// defaultPort is where daemons listen, or reflectors: those at the port of BGP (RFC 4271 section 8), as any router does.
+func (r rawRemote) defaultPort() uint16 {
+	if r.reflected() {
+		return 179
 	}
+	return defaultPort
+}
+
+// maxReflectors bounds the reflectors of a cluster: two are enough, and each carries every route.
+const maxReflectors = 8
+
+// reflectors gives the endpoints of the reflectors: ADDRESS, or ADDRESS:PORT. Two of one address would be one peer twice.
+func (v *validator) reflectors(l list, port uint16) []netip.AddrPort {
+	v.atMost(l.place, len(l.items), maxReflectors)
+	var out []netip.AddrPort
+	distinct(v, l.items, func(s scalar) (netip.Addr, bool) {
+		ap, ok := v.reflector(s, port)
+		if ok {
+			out = append(out, ap)
+		}
+		return ap.Addr(), ok
+	})
+	return out
+}
+
+func (v *validator) reflector(s scalar, port uint16) (netip.AddrPort, bool) {
+	text, ok := v.text(s)
+	if !ok {
+		return netip.AddrPort{}, false
+	}
+	if a, err := roster.ParseAddr(text); err == nil {
+		return netip.AddrPortFrom(a, port), true
+	}
+	ap, err := netip.ParseAddrPort(text)
+	if err != nil || ap.Port() == 0 {
+		v.fail(s.place, "%q is not ADDRESS or ADDRESS:PORT, such as 9.111.255.251 or [fd00::251]:179", text)
+		return netip.AddrPort{}, false
+	}
+	if _, err := roster.ParseAddr(ap.Addr().String()); err != nil {
+		v.fail(s.place, "%v", err)
+		return netip.AddrPort{}, false
+	}
+	return ap, true
 }
 
 func (v *validator) nodes(r rawNodes) Nodes {
@@ -60,8 +126,9 @@ func (v *validator) nodes(r rawNodes) Nodes {
 	if r.Kubernetes != nil {
 		n.Kubernetes = v.kubernetes(*r.Kubernetes)
 	}
-	if len(r.Addresses.items) == 0 && r.HostsFile.empty() && r.Kubernetes == nil {
-		v.fail(r.place, "missing; list the cluster's nodes in addresses, or name a hostsFile or the kubeconfig of an API that does")
+	if !r.listed() {
+		v.fail(r.place, "missing; list the cluster's nodes in addresses, name a hostsFile or the kubeconfig of an API that does, "+
+			"or give reflectors in their place")
 	}
 	return n
 }

@@ -183,7 +183,8 @@ func TestRemote(t *testing.T) {
 	nodes := func(name, value string, want ...string) valueTest {
 		return valueTest{name, "    nodes:\n      addresses: [9.111.255.152]\n", "    nodes: " + value + "\n", want}
 	}
-	const missing = "11:5 remotes[0].nodes: missing; list the cluster's nodes in addresses, or name a hostsFile or the kubeconfig of an API that does"
+	const missing = "11:5 remotes[0].nodes: missing; list the cluster's nodes in addresses, name a hostsFile or the kubeconfig of an API that does, " +
+		"or give reflectors in their place"
 	runValueTests(t, []valueTest{
 		nodes("no nodes", "", missing),
 		nodes("empty nodes", "{addresses: [], hostsFile: ''}", missing),
@@ -198,8 +199,10 @@ func TestRemote(t *testing.T) {
 		nodes("loopback", "{addresses: [127.0.0.1]}", "11:25 remotes[0].nodes.addresses[0]: 127.0.0.1 is a loopback address, not a node's"),
 		nodes("a NUL", `{hostsFile: "a\0b"}`, `11:24 remotes[0].nodes.hostsFile: "a\x00b" is not a path`),
 		remote("port", "port: 70000", `11:11 remotes[0].port: "70000" is not a whole number from 1 to 65535`),
-		remote("reflectors", "reflectors: [9.1.1.1]", "11:5 remotes[0].reflectors: not supported yet; list the nodes under nodes"),
-		remote("nodeCIDRs", "nodeCIDRs: [9.1.1.0/24]", "11:5 remotes[0].nodeCIDRs: not supported yet; leave it out"),
+		remote("nodes beside reflectors", "reflectors: [9.1.1.1]\n    nodeCIDRs: [9.111.255.0/24]",
+			"13:5 remotes[0].nodes: set beside remotes[0].reflectors (line 11); a cluster is reached by its nodes or by reflectors"),
+		remote("nodeCIDRs alone", "nodeCIDRs: [9.1.1.0/24]",
+			"11:5 remotes[0].nodeCIDRs: set without reflectors; a node is believed for itself alone, leave it out"),
 		remote("hops 0", "maxHops: 0", `11:14 remotes[0].maxHops: "0" is not a whole number from 1 to 255`),
 		remote("hops 255", "maxHops: 255"),
 		remote("hops 256", "maxHops: 256", `11:14 remotes[0].maxHops: "256" is not a whole number from 1 to 255`),
@@ -215,6 +218,60 @@ func TestRemote(t *testing.T) {
 		remote("lengths outside the ranges", "blockLengths: {ipv4: [8, 15]}", "10:16 remotes[0].podCIDRs[0]: 20.1.0.0/16 can hold no block: blockLengths allows up to /15"),
 		{"no remotes", minimal[strings.Index(minimal, "remotes:"):], "", nil},
 	})
+}
+
+func TestReflectors(t *testing.T) {
+	reflectors := func(name, value string, want ...string) valueTest {
+		const nodes = "    nodes:\n      addresses: [9.111.255.152]\n"
+		return valueTest{name, nodes, "    nodeCIDRs: [9.111.255.0/24]\n    reflectors: " + value + "\n", want}
+	}
+	const form = "is not ADDRESS or ADDRESS:PORT, such as 9.111.255.251 or [fd00::251]:179"
+	runValueTests(t, []valueTest{
+		reflectors("two", "[9.111.255.251, 9.111.255.252]"),
+		reflectors("with ports", `["9.111.255.251:1179", "[fd00::252]:179", "fd00::253"]`),
+		reflectors("a name", "[rr1]", `12:18 remotes[0].reflectors[0]: "rr1" `+form),
+		reflectors("port 0", `["9.111.255.251:0"]`, `12:18 remotes[0].reflectors[0]: "9.111.255.251:0" `+form),
+		reflectors("loopback", `["127.0.0.1:179"]`, `12:18 remotes[0].reflectors[0]: 127.0.0.1 is a loopback address, not a node's`),
+		reflectors("one address twice", `["9.1.1.1:179", "9.1.1.1:180"]`,
+			"12:33 remotes[0].reflectors[1]: 9.1.1.1 is already remotes[0].reflectors[0] (line 12)"),
+		reflectors("too many", "["+strings.Repeat("9.1.1.1, ", 8)+"9.1.1.1]", append(
+			[]string{"12:5 remotes[0].reflectors: 9 entries; at most 8"}, repeats(8)...)...),
+		{
+			"no node ranges", "    nodes:\n      addresses: [9.111.255.152]\n", "    reflectors: [9.1.1.1]\n",
+			one("9:5 remotes[0].nodeCIDRs: missing; with reflectors it says where the nodes of the cluster are, and no other next hop is believed"),
+		},
+		{
+			"a port out of range is told once", "    nodes:\n      addresses: [9.111.255.152]\n",
+			"    port: 0\n    reflectors: [9.1.1.1]\n    nodeCIDRs: [9.1.1.0/24]\n",
+			one(`11:11 remotes[0].port: "0" is not a whole number from 1 to 65535`),
+		},
+	})
+}
+
+// repeats is what is said of an address that is in the list n times more.
+func repeats(n int) []string {
+	var out []string
+	for i := range n {
+		out = append(out, fmt.Sprintf("12:%d remotes[0].reflectors[%d]: 9.1.1.1 is already remotes[0].reflectors[0] (line 12)", 27+9*i, i+1))
+	}
+	return out
+}
+
+func TestReflectorPorts(t *testing.T) {
+	for _, tt := range []struct{ port, want string }{
+		{"", "[9.111.255.251:179 9.111.255.252:1180]"},
+		{"    port: 1179\n", "[9.111.255.251:1179 9.111.255.252:1180]"},
+	} {
+		text := edit(t, "    nodes:\n      addresses: [9.111.255.152]\n",
+			tt.port+"    nodeCIDRs: [9.111.255.0/24]\n    reflectors: [9.111.255.251, \"9.111.255.252:1180\"]\n")
+		c, err := Parse([]byte(text), "routed.yaml", Env{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(c.Remotes[0].Reflectors); got != tt.want {
+			t.Errorf("port %q: got %s, want %s", tt.port, got, tt.want)
+		}
+	}
 }
 
 func TestKernel(t *testing.T) {
@@ -268,7 +325,7 @@ func TestMeshAndServers(t *testing.T) {
 		section("mesh: {retention: 721h}", `13:19 mesh.retention: "721h" is not a duration from 1s to 720h, with its unit, such as 90s or 1h30m`),
 		section("mesh: {retention: 1d}", `13:19 mesh.retention: "1d" is not a duration from 1s to 720h, with its unit, such as 90s or 1h30m`),
 		section("mesh: {withdrawalBrake: {share: 0}}", `13:33 mesh.withdrawalBrake.share: "0" is not a whole number from 1 to 100`),
-		section("mesh: {withdrawalBrake: {share: 50}}", `13:33 mesh.withdrawalBrake.share: not supported yet; write 100, no brake`),
+		section("mesh: {withdrawalBrake: {share: 101}}", `13:33 mesh.withdrawalBrake.share: "101" is not a whole number from 1 to 100`),
 		section("mesh: {withdrawalBrake: {share: 50%}}", `13:33 mesh.withdrawalBrake.share: "50%" is not a whole number from 1 to 100`),
 		section("mesh: {withdrawalBrake: {hold: 1ms}}", `13:32 mesh.withdrawalBrake.hold: "1ms" is not a duration from 1s to 1h, with its unit, such as 90s or 1h30m`),
 		section("metrics: {listen: '[::]:9790'}", ""),

@@ -144,10 +144,12 @@ func (c *Collector) clusters(e emitter, m peering.Status) {
 	for _, k := range m.Clusters {
 		e.gauge(c.d.nodes, float64(k.NodesKnown), k.Name, "known")
 		e.gauge(c.d.nodes, float64(k.NodesUp), k.Name, "up")
+		e.gauge(c.d.held, float64(k.Held), k.Name)
 		e.gauge(c.d.conflicts, float64(k.Conflicts), k.Name)
 		for _, b := range k.Blocks {
 			e.gauge(c.d.blocks, float64(b.Fresh), k.Name, b.Family.String(), "fresh")
 			e.gauge(c.d.blocks, float64(b.Stale), k.Name, b.Family.String(), "stale")
+			e.gauge(c.d.blocks, float64(b.Held), k.Name, b.Family.String(), "held")
 		}
 	}
 }

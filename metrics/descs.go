@@ -6,7 +6,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type descs struct {
 	sessionUp, sessionAt, sessionFlaps *prometheus.Desc
 	prefixes, rejected                 *prometheus.Desc
-	nodes, blocks, conflicts           *prometheus.Desc
+	nodes, blocks, held, conflicts     *prometheus.Desc
 	rosterAt, rosterFailures           *prometheus.Desc
 	routes, repairs, changes, errors   *prometheus.Desc
 	lastResync, overruns               *prometheus.Desc
@@ -16,7 +16,7 @@ type descs struct {
 
 func (d descs) all() []*prometheus.Desc {
 	return []*prometheus.Desc{
-		d.sessionUp, d.sessionAt, d.sessionFlaps, d.prefixes, d.rejected, d.nodes, d.blocks, d.conflicts,
+		d.sessionUp, d.sessionAt, d.sessionFlaps, d.prefixes, d.rejected, d.nodes, d.blocks, d.held, d.conflicts,
 		d.rosterAt, d.rosterFailures,
 		d.routes, d.repairs, d.changes, d.errors, d.lastResync, d.overruns, d.guardActive, d.reloadOK, d.reloadAt,
 	}
@@ -41,8 +41,10 @@ func newDescs(o Options) descs {
 		rejected: desc("bgp_prefixes_rejected_total", "Announcements that the import policy refused.", "cluster", "reason"),
 		nodes: desc("cluster_nodes", "Nodes of a remote cluster in the roster (known) and with a session (up).",
 			"cluster", "state"),
-		blocks: desc("cluster_blocks", "Blocks of a remote cluster; stale ones are kept although their session was lost.",
+		blocks: desc("cluster_blocks",
+			"Blocks of a remote cluster; stale ones are kept although their session was lost, held ones although withdrawn.",
 			"cluster", "family", "state"),
+		held:      desc("withdrawals_held", "Blocks that were withdrawn and whose routes the withdrawal brake keeps for a while.", "cluster"),
 		conflicts: desc("block_conflicts", "Blocks of a remote cluster that more than one node announces.", "cluster"),
 		rosterAt: desc("roster_last_success_timestamp_seconds",
 			"When the list of a cluster's nodes was last known to be what its Kubernetes API has; 0: never.", "cluster"),

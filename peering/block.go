@@ -14,17 +14,28 @@ const conflictEvery = time.Minute
 // cluster is a remote cluster with its running counts, kept as blocks change so that a Status never walks them.
 type cluster struct {
 	Cluster
-	paths     int // accepted paths of all its peers
+	prefixes  int // that its peers announce or announced, without those that only the brake keeps
 	blocks    map[Families]*BlockCount
+	brakes    [2]brake // IPv4 and IPv6
 	conflicts int
 	told      time.Time // when the last event about a conflict was made
 }
 
 func newCluster(c Cluster) *cluster {
-	return &cluster{Cluster: c, blocks: map[Families]*BlockCount{
-		IPv4: {Family: IPv4},
-		IPv6: {Family: IPv6},
-	}}
+	out := &cluster{Cluster: c, blocks: map[Families]*BlockCount{IPv4: {Family: IPv4}, IPv6: {Family: IPv6}}}
+	out.brakes = [2]brake{newBrake(out, IPv4), newBrake(out, IPv6)}
+	return out
+}
+
+// count counts a prefix that came to live, or uncounts one that no longer does. The local BIRD's are not counted.
+func (c *cluster) count(lived, lives bool) {
+	switch {
+	case c == nil || lived == lives:
+	case lives:
+		c.prefixes++
+	default:
+		c.prefixes--
+	}
 }
 
 // rib is a table of prefixes and who announces each. The Mesh has two: of the remote blocks, and of its own node's.
@@ -35,7 +46,7 @@ type rib map[netip.Prefix]*block
 type block struct {
 	prefix   netip.Prefix
 	best     path   // of no peer: nobody announces the prefix
-	rivals   []path // all fresh or all stale, as best is, once settled
+	rivals   []path // all of best's rank, once settled
 	since    instant
 	conflict bool // once settled: the paths have different next hops
 	touched  bool // waiting to be settled
@@ -45,20 +56,30 @@ type block struct {
 type path struct {
 	peer    *peer
 	nextHop netip.Addr
-	stale   instant // when the session that carried it was lost; never: fresh
+	// left is when the peer ceased to announce it. never: it has not, the path is fresh. Positive: the session was lost
+	// then, the path is stale. Negative: it was withdrawn then, and the brake holds the withdrawal back.
+	left instant
 }
 
-func (p path) fresh() bool { return p.stale == never }
+func (p path) fresh() bool { return p.left == never }
+func (p path) stale() bool { return p.left > never }
+func (p path) held() bool  { return p.left < never }
 
-// compare orders paths: the better first. Fresh beats stale, then the lower next hop, then the lower peer address.
-func (p path) compare(q path) int {
+// rank orders paths by how much they are worth: fresh beats stale beats held.
+func (p path) rank() int {
 	switch {
-	case p.fresh() != q.fresh() && p.fresh():
-		return -1
-	case p.fresh() != q.fresh():
+	case p.fresh():
+		return 0
+	case p.stale():
 		return 1
+	default:
+		return 2
 	}
-	return cmp.Or(p.nextHop.Compare(q.nextHop), p.peer.Addr.Compare(q.peer.Addr))
+}
+
+// compare orders paths: the better first. By rank, then the lower next hop, then the lower peer address.
+func (p path) compare(q path) int {
+	return cmp.Or(cmp.Compare(p.rank(), q.rank()), p.nextHop.Compare(q.nextHop), p.peer.Addr.Compare(q.peer.Addr))
 }
 
 // of finds the path of a peer; nil: it has none. The pointer is valid until the block changes.
@@ -102,6 +123,14 @@ func (b *block) remove(p *peer) {
 
 // announced says whether anybody announces the prefix.
 func (b *block) announced() bool { return b.best.peer != nil }
+
+// lives says whether anybody announces the prefix, or announced it until the session was lost: not merely the brake keeps it.
+func (b *block) lives() bool { return b.announced() && (!b.best.held() || len(b.rivals) > 0) }
+
+// fresh says whether a session that is up announces the prefix.
+func (b *block) fresh() bool {
+	return b.announced() && (b.best.fresh() || slices.ContainsFunc(b.rivals, path.fresh))
+}
 
 // touch is a remote block that the step under way changed, and what was wanted of it before.
 type touch struct {
@@ -176,8 +205,8 @@ func (m *Mesh) tellConflict(now time.Time, b *block) {
 	})
 }
 
-// choose puts the best path in its place. Stale paths go once anybody announces the block afresh: the block has moved,
-// or is still there.
+// choose puts the best path in its place. Stale and held paths go once there is a better one: the block has moved, or is
+// still there.
 func (b *block) choose() {
 	b.conflict = false
 	if len(b.rivals) == 0 {
@@ -188,14 +217,13 @@ func (b *block) choose() {
 			b.best, b.rivals[i] = b.rivals[i], b.best
 		}
 	}
-	if b.best.fresh() {
-		b.rivals = slices.DeleteFunc(b.rivals, func(r path) bool {
-			if !r.fresh() {
-				r.peer.forget(b, r)
-			}
-			return !r.fresh()
-		})
-	}
+	b.rivals = slices.DeleteFunc(b.rivals, func(r path) bool {
+		worse := r.rank() > b.best.rank()
+		if worse {
+			r.peer.forget(b, r)
+		}
+		return worse
+	})
 	b.conflict = slices.ContainsFunc(b.rivals, func(r path) bool { return r.nextHop != b.best.nextHop })
 }
 
@@ -206,10 +234,13 @@ func (b *block) tally(n int) {
 	}
 	home := b.best.peer.cluster
 	c := home.blocks[FamilyOf(b.prefix.Addr())]
-	if b.best.fresh() {
+	switch {
+	case b.best.fresh():
 		c.Fresh += n
-	} else {
+	case b.best.stale():
 		c.Stale += n
+	default:
+		c.Held += n
 	}
 	if b.conflict {
 		home.conflicts += n

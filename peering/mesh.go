@@ -16,15 +16,19 @@ type Config struct {
 	PodCIDRs  []netip.Prefix // what our own blocks must lie in
 	NodeAddrs []netip.Addr   // this node's addresses: the next hop of own blocks, and nobody else's
 
+	ServiceCIDRs []netip.Prefix // our own cluster's services: no remote block may overlap them
+
 	Retention           time.Duration // how long paths outlive their session
 	ConvergenceDeadline time.Duration // how long a start waits for peers that do not answer
 	OwnGrace            time.Duration // how long a start waits for BIRD when other evidence of own blocks is there
+	Brake               Brake         // what is suspicious about withdrawals, and what then; the zero Brake: nothing is
 }
 
 // Mesh is what this node believes of all its peers. It is not safe for concurrent use: one goroutine owns it.
 // Every method that changes it returns what is wanted differently, and takes the present time, which never runs back.
 type Mesh struct {
 	cfg      Config
+	martians martians
 	started  time.Time
 	peers    map[netip.Addr]*peer
 	clusters map[string]*cluster
@@ -39,20 +43,22 @@ type Mesh struct {
 	byDeadline bool
 	nextExpiry time.Time // no stale path expires before; zero: none will
 
-	ch       Changes // of the step under way
-	touched  []touch // in the step under way
+	ch       Changes             // of the step under way
+	touched  []touch             // in the step under way
+	brakes   map[*brake]struct{} // with something to watch or to hold; mostly none
 	ownDirty bool
 }
 
 // NewMesh makes an empty mesh that started now.
 func NewMesh(cfg Config, now time.Time) *Mesh {
 	return &Mesh{
-		cfg: cfg, started: now,
+		cfg: cfg, martians: newMartians(), started: now,
 		peers:    map[netip.Addr]*peer{},
 		clusters: map[string]*cluster{},
 		blocks:   rib{},
 		local:    rib{},
 		evidence: map[netip.Prefix]bool{},
+		brakes:   map[*brake]struct{}{},
 	}
 }
 
@@ -90,33 +96,46 @@ func (m *Mesh) Apply(now time.Time, u Update) Changes {
 	}
 	for _, prefix := range u.Withdraw {
 		delete(p.refused, prefix)
-		m.unset(p, prefix)
+		m.lose(now, p, prefix)
 	}
 	if u.EndOfRIB != 0 {
-		m.endOfRIB(p, u.EndOfRIB)
+		m.endOfRIB(now, p, u.EndOfRIB)
 	}
 	return m.finish(now)
 }
 
-// Adopt takes the routes that an earlier run left in the kernel as stale paths of the nodes they lead to, as though
-// each session had just been lost: a restart forgets nothing. Routes to a node that is no peer, or that the policy
-// would refuse, are not adopted.
+// Adopt takes the routes that an earlier run left in the kernel as stale paths of the peers that may have announced them,
+// as though each session had just been lost: a restart forgets nothing. Those are the node that a route leads to, and every
+// reflector of a cluster that it fits. Routes that the policy would refuse to all of them are not adopted.
 func (m *Mesh) Adopt(now time.Time, routes []RouteChange) Changes {
+	var reflectors []*peer
+	for _, p := range m.peers {
+		if p.Role == RoleReflector {
+			reflectors = append(reflectors, p)
+		}
+	}
 	for _, r := range routes {
-		p := m.peers[r.NextHop]
-		if p == nil || p.Role != RoleRemote {
-			continue
+		if p := m.peers[r.NextHop]; p != nil && p.Role == RoleRemote {
+			m.adopt(now, p, r)
 		}
-		if m.path(p, r.Prefix) != nil {
-			continue
+		for _, p := range reflectors {
+			m.adopt(now, p, r)
 		}
-		if !m.judgeRemote(p, Announcement{Prefix: r.Prefix, NextHop: r.NextHop}).accepts() || !p.judgeLimits().accepts() {
-			continue
-		}
-		m.set(path{peer: p, nextHop: r.NextHop, stale: m.instant(now)}, r.Prefix)
-		m.expireBy(now.Add(m.cfg.Retention))
 	}
 	return m.finish(now)
+}
+
+func (m *Mesh) adopt(now time.Time, p *peer, r RouteChange) {
+	b := m.blocks[r.Prefix]
+	if b != nil && b.of(p) != nil {
+		return
+	}
+	a := Announcement{Prefix: r.Prefix, NextHop: r.NextHop, ASPath: m.plainASPath(p)}
+	if !m.judge(p, a).accepts() || !p.judgeLimits(b, a).accepts() {
+		return
+	}
+	m.set(path{peer: p, nextHop: r.NextHop, left: m.instant(now)}, r.Prefix)
+	m.expireBy(now.Add(m.cfg.Retention))
 }
 
 // Tick does what is due by the passing of time alone.
@@ -124,6 +143,7 @@ func (m *Mesh) Tick(now time.Time) Changes {
 	if !m.nextExpiry.IsZero() && !now.Before(m.nextExpiry) {
 		m.expire(now)
 	}
+	m.release(now)
 	return m.finish(now)
 }
 
@@ -143,6 +163,9 @@ func (m *Mesh) Next() time.Time {
 		}
 	case m.converged.IsZero():
 		sooner(m.ownKnown.Add(m.cfg.ConvergenceDeadline))
+	}
+	for b := range m.brakes {
+		sooner(b.next())
 	}
 	return next
 }
@@ -182,10 +205,15 @@ func (m *Mesh) sessionDown(now time.Time, p *peer, reason string) {
 	p.up, p.since, p.reason = false, now, reason
 	p.flaps++
 	clear(p.refused)
+	kept := 0
 	for b := range p.blocks {
-		if pa := *b.of(p); pa.fresh() {
-			pa.stale = m.instant(now)
+		pa := *b.of(p)
+		if pa.fresh() {
+			pa.left = m.instant(now)
 			m.set(pa, b.prefix)
+		}
+		if pa.stale() && !b.fresh() {
+			kept++ // else this path goes: another node or reflector has it
 		}
 	}
 	if p.nstale > 0 {
@@ -193,49 +221,57 @@ func (m *Mesh) sessionDown(now time.Time, p *peer, reason string) {
 	}
 	m.ownDirty = m.ownDirty || p.Role == RoleBIRD
 	m.event(Event{
-		Kind: EventSessionDown, Peer: p.Addr, Cluster: p.Cluster, Count: p.nstale, Warn: true,
-		Detail: fmt.Sprintf("%s; %d blocks kept as stale", cmp.Or(reason, "no reason given"), p.nstale),
+		Kind: EventSessionDown, Peer: p.Addr, Cluster: p.Cluster, Count: kept, Warn: true,
+		Detail: fmt.Sprintf("%s; %d blocks kept as stale", cmp.Or(reason, "no reason given"), kept),
 	})
 }
 
 func (m *Mesh) announce(now time.Time, p *peer, a Announcement) {
-	old := m.path(p, a.Prefix)
+	b := m.rib(p)[a.Prefix]
 	v := m.judge(p, a)
-	if v.accepts() && old == nil {
-		v = p.judgeLimits()
+	if v.accepts() {
+		v = p.judgeLimits(b, a)
 	}
 	if !v.accepts() {
 		m.refuse(now, p, a, v)
 		return
 	}
 	delete(p.refused, a.Prefix)
-	if fresh := (path{peer: p, nextHop: a.NextHop}); old == nil || *old != fresh {
-		m.set(fresh, a.Prefix)
+	fresh := path{peer: p, nextHop: a.NextHop}
+	if b != nil {
+		if old := b.of(p); old != nil && *old == fresh {
+			return
+		}
 	}
+	m.set(fresh, a.Prefix)
 }
 
-// refuse counts and tells the refusal. What the peer announced before for the prefix goes: the new announcement
+// refuse counts and tells the refusal. What the peer announced before for the prefix is withdrawn: the new announcement
 // replaced it (RFC 4271 section 9, implicit withdrawal).
 func (m *Mesh) refuse(now time.Time, p *peer, a Announcement, v verdict) {
+	m.tellRefused(now, p, a, v)
+	m.lose(now, p, a.Prefix)
+}
+
+func (m *Mesh) tellRefused(now time.Time, p *peer, a Announcement, v verdict) {
 	if p.note(now, a, v) {
 		m.event(Event{
 			Kind: EventRejected, Peer: p.Addr, Cluster: p.Cluster, Prefix: a.Prefix, Warn: true,
 			Detail: fmt.Sprintf("%s: %s", v.reason, v.detail),
 		})
 	}
-	m.unset(p, a.Prefix)
 }
 
-// endOfRIB drops what the session's first feed did not bring again (RFC 4724 section 4.2).
-func (m *Mesh) endOfRIB(p *peer, f Families) {
+// endOfRIB withdraws what the session's first feed did not bring again (RFC 4724 section 4.2).
+func (m *Mesh) endOfRIB(now time.Time, p *peer, f Families) {
 	p.eor |= f
 	m.ownDirty = m.ownDirty || p.Role == RoleBIRD
 	if p.nstale == 0 {
 		return
 	}
 	for b := range p.blocks {
-		if !b.of(p).fresh() && f.Has(FamilyOf(b.prefix.Addr())) {
-			m.unset(p, b.prefix)
+		if b.of(p).stale() && f.Has(FamilyOf(b.prefix.Addr())) {
+			m.lose(now, p, b.prefix)
 		}
 	}
 }
@@ -248,16 +284,11 @@ func (m *Mesh) rib(p *peer) rib {
 	return m.blocks
 }
 
-// path finds the accepted path of a peer for a prefix; nil: it has none. The pointer is valid until something changes.
-func (m *Mesh) path(p *peer, prefix netip.Prefix) *path {
-	if b := m.rib(p)[prefix]; b != nil {
-		return b.of(p)
-	}
-	return nil
-}
-
 // set stores an accepted path in the place of the one that its peer may have had, and marks what depends on it.
 func (m *Mesh) set(pa path, prefix netip.Prefix) {
+	if c := pa.peer.cluster; c != nil {
+		c.brake(prefix).returned(prefix)
+	}
 	table := m.rib(pa.peer)
 	b := table[prefix]
 	if b == nil {
@@ -265,14 +296,16 @@ func (m *Mesh) set(pa path, prefix netip.Prefix) {
 		table[prefix] = b
 	}
 	m.mark(pa.peer, b)
+	lived := b.lives()
 	if old := b.of(pa.peer); old != nil {
 		pa.peer.tally(b, *old, -1)
 		pa.peer.tally(b, pa, 1)
 		*old = pa
-		return
+	} else {
+		pa.peer.hold(b, pa)
+		b.add(pa)
 	}
-	pa.peer.hold(b, pa)
-	b.add(pa)
+	pa.peer.cluster.count(lived, b.lives())
 }
 
 // unset forgets an accepted path, if there is one, and marks what depended on it.
@@ -286,8 +319,10 @@ func (m *Mesh) unset(p *peer, prefix netip.Prefix) {
 		return
 	}
 	m.mark(p, b)
+	lived := b.lives()
 	p.forget(b, *old)
 	b.remove(p)
+	p.cluster.count(lived, b.lives())
 	if p.Role == RoleBIRD && !b.announced() {
 		delete(m.local, prefix)
 	}
@@ -318,8 +353,8 @@ func (m *Mesh) expire(now time.Time) {
 		gone := 0
 		for b := range p.blocks {
 			pa := b.of(p)
-			switch end := m.time(pa.stale).Add(m.cfg.Retention); {
-			case pa.fresh(), p.Role == RoleBIRD && m.evidence[b.prefix]:
+			switch end := m.time(pa.left).Add(m.cfg.Retention); {
+			case !pa.stale(), p.Role == RoleBIRD && m.evidence[b.prefix]:
 			case now.Before(end):
 				m.expireBy(end)
 			default:
@@ -340,7 +375,9 @@ func (m *Mesh) event(e Event) { m.ch.Events = append(m.ch.Events, e) }
 
 // finish closes a step: settles what it touched, latches what became true, and hands the changes over.
 func (m *Mesh) finish(now time.Time) Changes {
+	m.judgeFalls(now)
 	m.settle(now)
+	m.restBrakes()
 	if m.ownDirty {
 		m.settleOwn(now)
 	}
@@ -358,7 +395,7 @@ func (m *Mesh) finish(now time.Time) Changes {
 func (m *Mesh) latchConverged(now time.Time) {
 	var missing []string
 	for _, p := range m.peers {
-		if p.Role == RoleRemote && !p.heardAll() {
+		if p.Role.Remote() && !p.heardAll() {
 			missing = append(missing, p.Addr.String())
 		}
 	}

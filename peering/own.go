@@ -38,7 +38,7 @@ func (m *Mesh) settleOwn(now time.Time) {
 	}
 	for prefix, b := range m.local {
 		found[prefix] = OwnFromStale
-		if b.best.fresh() || slices.ContainsFunc(b.rivals, path.fresh) {
+		if b.fresh() {
 			found[prefix] = OwnFromBIRD
 		}
 	}

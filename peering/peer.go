@@ -14,7 +14,13 @@ const (
 	RoleBIRD Role = iota + 1
 	// RoleRemote is the routed daemon of one node of another cluster: blocks go both ways.
 	RoleRemote
+	// RoleReflector is a BGP route reflector (RFC 4456) that stands for every node of another cluster: blocks go both
+	// ways, and it passes them on with their next hops as they are.
+	RoleReflector
 )
+
+// Remote reports whether the peer speaks for another cluster: its blocks become routes, and it is told ours.
+func (r Role) Remote() bool { return r == RoleRemote || r == RoleReflector }
 
 // String is the role as the metrics label `role` and `routed peers` print it.
 func (r Role) String() string {
@@ -23,6 +29,8 @@ func (r Role) String() string {
 		return "bird"
 	case RoleRemote:
 		return "remote"
+	case RoleReflector:
+		return "reflector"
 	default:
 		return "unknown"
 	}
@@ -83,7 +91,7 @@ type Peer struct {
 	Cluster  string        // the cluster it belongs to; our own for RoleBIRD
 	Name     string        // its host name, when the roster knows one; for people only
 	ASN      uint32        // its AS number; equal to ours means iBGP
-	Local    netip.Addr    // the address of ours that the session uses; for a remote peer also the node address
+	Local    netip.Addr    // the address of ours that the session uses; for a remote one also the node address
 	DialPort uint16        // the TCP port we dial; 0: we do not dial, the peer does
 	MaxHops  uint8         // 1: directly connected (GTSM, RFC 5082); more: multihop, TTL at least 256-MaxHops
 	Families Families      // the families to negotiate, no others

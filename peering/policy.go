@@ -11,24 +11,30 @@ type Reason string
 
 // The reasons of the import policy.
 const (
-	ReasonNoNextHop    Reason = "no_next_hop"       // the UPDATE carries no NEXT_HOP
-	ReasonNoASPath     Reason = "no_as_path"        // the UPDATE carries no AS_PATH
-	ReasonOutsideRange Reason = "outside_pod_cidrs" // not inside what the cluster may announce
-	ReasonLength       Reason = "prefix_length"     // a length the cluster may not announce
-	ReasonNextHop      Reason = "next_hop_not_peer" // the next hop is not the peer (for BIRD: not this node)
-	ReasonOwnAddress   Reason = "own_address"       // the next hop is ours, or the prefix covers an address of ours
-	ReasonOwnRange     Reason = "own_pod_cidrs"     // it overlaps our own pod ranges
-	ReasonFirstAS      Reason = "first_as_not_peer" // eBGP: the first AS is not the peer's (RFC 4271 section 6.3)
-	ReasonASLoop       Reason = "as_loop"           // our own AS is in the path (RFC 4271 section 9.1.2)
-	ReasonLimitNode    Reason = "limit_prefixes_per_node"
-	ReasonLimitCluster Reason = "limit_prefixes"
+	ReasonNoNextHop      Reason = "no_next_hop"                 // the UPDATE carries no NEXT_HOP
+	ReasonNoASPath       Reason = "no_as_path"                  // the UPDATE carries no AS_PATH
+	ReasonFirstAS        Reason = "first_as_not_peer"           // eBGP: the first AS is not the peer's (RFC 4271 section 6.3)
+	ReasonASLoop         Reason = "as_loop"                     // our own AS is in the path (RFC 4271 section 9.1.2)
+	ReasonDefault        Reason = "default_route"               // 0.0.0.0/0 or ::/0
+	ReasonMartian        Reason = "martian_prefix"              // overlaps addresses that no pod can have
+	ReasonOwnRange       Reason = "own_pod_cidrs"               // overlaps our own pod ranges
+	ReasonOwnServices    Reason = "own_service_cidrs"           // overlaps our own service ranges
+	ReasonOwnAddress     Reason = "own_address"                 // the next hop is ours, or the prefix covers an address of ours
+	ReasonOutsideRange   Reason = "outside_pod_cidrs"           // not inside what the cluster may announce
+	ReasonLength         Reason = "prefix_length"               // a length the cluster may not announce
+	ReasonMartianNextHop Reason = "martian_next_hop"            // an address that no node can have
+	ReasonNextHop        Reason = "next_hop_not_peer"           // the next hop is not the peer (for BIRD: not this node)
+	ReasonNextHopRange   Reason = "next_hop_outside_node_cidrs" // of a reflector: the next hop is not inside nodeCIDRs
+	ReasonLimitNode      Reason = "limit_prefixes_per_node"     // the node already has its share
+	ReasonLimitCluster   Reason = "limit_prefixes"              // the cluster already has its share
 )
 
-// Reasons lists every reason there is.
+// Reasons lists every reason there is, in the order they are looked for: the first that holds is told.
 func Reasons() []Reason {
 	return []Reason{
-		ReasonNoNextHop, ReasonNoASPath, ReasonOutsideRange, ReasonLength, ReasonNextHop, ReasonOwnAddress,
-		ReasonOwnRange, ReasonFirstAS, ReasonASLoop, ReasonLimitNode, ReasonLimitCluster,
+		ReasonNoNextHop, ReasonNoASPath, ReasonFirstAS, ReasonASLoop, ReasonDefault, ReasonMartian, ReasonMartianNextHop,
+		ReasonOwnRange, ReasonOwnServices, ReasonOwnAddress, ReasonOutsideRange, ReasonLength, ReasonNextHop, ReasonNextHopRange,
+		ReasonLimitNode, ReasonLimitCluster,
 	}
 }
 
@@ -53,6 +59,9 @@ func (m *Mesh) judge(p *peer, a Announcement) verdict {
 		return refuse(ReasonNoASPath, "the UPDATE carries no AS_PATH")
 	}
 	if v := m.judgeASPath(p, a); !v.accepts() {
+		return v
+	}
+	if v := m.martians.judge(a); !v.accepts() {
 		return v
 	}
 	if p.Role == RoleBIRD {
@@ -85,48 +94,78 @@ func (m *Mesh) judgeOwn(a Announcement) verdict {
 
 func (m *Mesh) judgeRemote(p *peer, a Announcement) verdict {
 	c := p.cluster
-	if a.Prefix.Bits() == 0 {
-		return c.outside()
+	if v := m.judgeOurs(a); !v.accepts() {
+		return v
 	}
-	for _, own := range m.cfg.PodCIDRs {
-		if own.Overlaps(a.Prefix) {
-			return refuse(ReasonOwnRange, "overlaps our own pod CIDR %s", own)
-		}
+	if !within(a.Prefix, c.PodCIDRs) {
+		return refuse(ReasonOutsideRange, "outside cluster %s's pod CIDRs %v", c.Name, c.PodCIDRs)
+	}
+	if r := c.Lengths.of(a.Prefix); !r.has(a.Prefix.Bits()) {
+		return refuse(ReasonLength, "cluster %s may announce lengths /%d to /%d", c.Name, r.Min, r.Max)
+	}
+	return judgeNextHop(p, a)
+}
+
+// judgeNextHop: a node speaks for itself alone; a reflector passes on what the nodes of its cluster say.
+func judgeNextHop(p *peer, a Announcement) verdict {
+	switch c := p.cluster; {
+	case p.Role != RoleReflector && a.NextHop != p.Addr:
+		return refuse(ReasonNextHop, "next hop %s is not the peer %s", a.NextHop, p.Addr)
+	case p.Role == RoleReflector && !within(hostPrefix(a.NextHop), c.NodeCIDRs):
+		return refuse(ReasonNextHopRange, "next hop %s is outside cluster %s's node CIDRs %v", a.NextHop, c.Name, c.NodeCIDRs)
+	case p.Role == RoleReflector && a.NextHop.Is4() != a.Prefix.Addr().Is4():
+		return refuse(ReasonNextHopRange, "next hop %s is not of the family of %s", a.NextHop, a.Prefix)
+	default:
+		return verdict{}
+	}
+}
+
+func hostPrefix(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
+
+// judgeOurs: a remote cluster has no say over what is ours.
+func (m *Mesh) judgeOurs(a Announcement) verdict {
+	if own, ok := overlap(a.Prefix, m.cfg.PodCIDRs); ok {
+		return refuse(ReasonOwnRange, "overlaps our own pod CIDR %s", own)
+	}
+	if own, ok := overlap(a.Prefix, m.cfg.ServiceCIDRs); ok {
+		return refuse(ReasonOwnServices, "overlaps our own service CIDR %s", own)
 	}
 	for _, own := range m.cfg.NodeAddrs {
 		if a.Prefix.Contains(own) || a.NextHop == own {
 			return refuse(ReasonOwnAddress, "%s via %s takes our own address %s", a.Prefix, a.NextHop, own)
 		}
 	}
-	if !within(a.Prefix, c.PodCIDRs) {
-		return c.outside()
-	}
-	if r := c.Lengths.of(a.Prefix); !r.has(a.Prefix.Bits()) {
-		return refuse(ReasonLength, "cluster %s may announce lengths /%d to /%d", c.Name, r.Min, r.Max)
-	}
-	if a.NextHop != p.Addr {
-		return refuse(ReasonNextHop, "next hop %s is not the peer %s", a.NextHop, p.Addr)
-	}
 	return verdict{}
 }
 
-func (c *cluster) outside() verdict {
-	return refuse(ReasonOutsideRange, "outside cluster %s's pod CIDRs %v", c.Name, c.PodCIDRs)
-}
-
-// judgeLimits refuses a prefix that is new to the peer when it or its cluster already holds its share.
-func (p *peer) judgeLimits() verdict {
+// judgeLimits refuses a prefix that is new to its node or its cluster when that already has its share. b is the prefix's
+// block; nil: there is none.
+func (p *peer) judgeLimits(b *block, a Announcement) verdict {
 	if p.Role == RoleBIRD {
 		return verdict{}
 	}
-	l := p.cluster.Limits
-	if l.PerNode > 0 && len(p.blocks) >= l.PerNode {
-		return refuse(ReasonLimitNode, "the node already has %d prefixes, the limit of cluster %s", l.PerNode, p.cluster.Name)
+	var old *path
+	if b != nil {
+		old = b.of(p)
 	}
-	if l.Total > 0 && p.cluster.paths >= l.Total {
+	l, newToNode := p.cluster.Limits, old == nil || old.held() || old.nextHop != a.NextHop
+	if l.PerNode > 0 && newToNode && p.countOf(a.NextHop) >= l.PerNode {
+		return refuse(ReasonLimitNode, "the node %s already has %d prefixes, the limit of cluster %s", a.NextHop, l.PerNode, p.cluster.Name)
+	}
+	newToCluster := b == nil || !b.lives()
+	if l.Total > 0 && newToCluster && p.cluster.prefixes >= l.Total {
 		return refuse(ReasonLimitCluster, "cluster %s already has %d prefixes, its limit", p.cluster.Name, l.Total)
 	}
 	return verdict{}
+}
+
+// overlap finds the first range that has an address in common with p.
+func overlap(p netip.Prefix, ranges []netip.Prefix) (netip.Prefix, bool) {
+	i := slices.IndexFunc(ranges, p.Overlaps)
+	if i < 0 {
+		return netip.Prefix{}, false
+	}
+	return ranges[i], true
 }
 
 // within reports whether p lies inside one of the ranges.

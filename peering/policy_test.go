@@ -2,6 +2,9 @@ package peering
 
 import (
 	"net/netip"
+	"os"
+	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -12,7 +15,9 @@ func TestImportPolicy(t *testing.T) {
 		Name: "cluster-3", PodCIDRs: []netip.Prefix{pfx("30.1.0.0/16")},
 		Peers: []Peer{{Addr: nodeC, Role: RoleRemote, Cluster: "cluster-3", ASN: 64513}},
 	})
-	m := NewMesh(testConfig(), t0)
+	cfg := testConfig()
+	cfg.ServiceCIDRs = []netip.Prefix{pfx("10.0.0.0/24")}
+	m := NewMesh(cfg, t0)
 	m.SetRoster(t0, roster)
 
 	ibgp := []uint32{}
@@ -29,8 +34,33 @@ func TestImportPolicy(t *testing.T) {
 		{"an IPv6 block", nodeA, "fd00:20::40/122", nodeA, ibgp, ""},
 		{"no next hop", nodeA, "20.1.47.128/26", netip.Addr{}, ibgp, ReasonNoNextHop},
 		{"no AS path", nodeA, "20.1.47.128/26", nodeA, nil, ReasonNoASPath},
-		{"default route", nodeA, "0.0.0.0/0", nodeA, ibgp, ReasonOutsideRange},
-		{"IPv6 default route", nodeA, "::/0", nodeA, ibgp, ReasonOutsideRange},
+		{"default route", nodeA, "0.0.0.0/0", nodeA, ibgp, ReasonDefault},
+		{"IPv6 default route", nodeA, "::/0", nodeA, ibgp, ReasonDefault},
+		{"half of the default route", nodeA, "0.0.0.0/1", nodeA, ibgp, ReasonMartian},
+		{"the other half", nodeA, "128.0.0.0/1", nodeA, ibgp, ReasonMartian},
+		{"this network", nodeA, "0.1.2.0/24", nodeA, ibgp, ReasonMartian},
+		{"loopback address", nodeA, "127.0.0.1/32", nodeA, ibgp, ReasonMartian},
+		{"link-local", nodeA, "169.254.0.0/16", nodeA, ibgp, ReasonMartian},
+		{"metadata service", nodeA, "169.254.169.254/32", nodeA, ibgp, ReasonMartian},
+		{"reserved", nodeA, "250.0.0.0/8", nodeA, ibgp, ReasonMartian},
+		{"broadcast", nodeA, "255.255.255.255/32", nodeA, ibgp, ReasonMartian},
+		{"IPv6 unspecified", nodeA, "::/128", nodeA, ibgp, ReasonMartian},
+		{"IPv6 loopback", nodeA, "::1/128", nodeA, ibgp, ReasonMartian},
+		{"IPv6 link-local", nodeA, "fe80::/10", nodeA, ibgp, ReasonMartian},
+		{"an IPv6 link-local address", nodeA, "fe80::1/128", nodeA, ibgp, ReasonMartian},
+		{"IPv6 multicast", nodeA, "ff02::/16", nodeA, ibgp, ReasonMartian},
+		{"IPv6 that covers the loopback", nodeA, "::/8", nodeA, ibgp, ReasonMartian},
+		{"not allocated, but no martian", nodeA, "fc00::/7", nodeA, ibgp, ReasonOutsideRange},
+		{"our own services", nodeA, "10.0.0.128/25", nodeA, ibgp, ReasonOwnServices},
+		{"our own services within a larger one", nodeA, "10.0.0.0/20", nodeA, ibgp, ReasonOwnServices},
+		{"next hop unspecified", nodeA, "20.1.47.128/26", ip("0.0.0.0"), ibgp, ReasonMartianNextHop},
+		{"IPv6 next hop unspecified", nodeA, "20.1.47.128/26", ip("::"), ibgp, ReasonMartianNextHop},
+		{"next hop loopback", nodeA, "20.1.47.128/26", ip("127.0.0.1"), ibgp, ReasonMartianNextHop},
+		{"next hop multicast", nodeA, "20.1.47.128/26", ip("224.0.0.5"), ibgp, ReasonMartianNextHop},
+		{"next hop link-local", nodeA, "20.1.47.128/26", ip("169.254.1.1"), ibgp, ReasonMartianNextHop},
+		{"next hop IPv6 link-local", nodeA, "fd00:20::40/122", ip("fe80::1"), ibgp, ReasonMartianNextHop},
+		{"next hop reserved", nodeA, "20.1.47.128/26", ip("255.255.255.255"), ibgp, ReasonMartianNextHop},
+		{"next hop IPv4 in IPv6 form", nodeA, "fd00:20::40/122", ip("::ffff:9.111.255.77"), ibgp, ReasonMartianNextHop},
 		{"our own range", nodeA, "10.1.198.128/26", nodeA, ibgp, ReasonOwnRange},
 		{"our own range within a larger one", nodeA, "10.0.0.0/8", nodeA, ibgp, ReasonOwnRange},
 		{"our own address", nodeA, "9.111.255.21/32", nodeA, ibgp, ReasonOwnAddress},
@@ -38,8 +68,8 @@ func TestImportPolicy(t *testing.T) {
 		{"our own address as next hop", nodeA, "20.1.47.128/26", self, ibgp, ReasonOwnAddress},
 		{"another cluster's range", nodeA, "30.1.0.0/26", nodeA, ibgp, ReasonOutsideRange},
 		{"more than the cluster's range", nodeA, "20.0.0.0/8", nodeA, ibgp, ReasonOutsideRange},
-		{"loopback", nodeA, "127.0.0.0/8", nodeA, ibgp, ReasonOutsideRange},
-		{"multicast", nodeA, "224.0.0.0/4", nodeA, ibgp, ReasonOutsideRange},
+		{"loopback", nodeA, "127.0.0.0/8", nodeA, ibgp, ReasonMartian},
+		{"multicast", nodeA, "224.0.0.0/4", nodeA, ibgp, ReasonMartian},
 		{"the whole range", nodeA, "20.1.0.0/16", nodeA, ibgp, ReasonLength},
 		{"too short", nodeA, "20.1.0.0/19", nodeA, ibgp, ReasonLength},
 		{"IPv6 too short", nodeA, "fd00:20::/64", nodeA, ibgp, ReasonLength},
@@ -52,7 +82,8 @@ func TestImportPolicy(t *testing.T) {
 		{"BIRD: own block", bird, "10.1.198.128/26", self, ibgp, ""},
 		{"BIRD: another node's block", bird, "10.1.43.0/26", ip("9.111.255.29"), ibgp, ReasonNextHop},
 		{"BIRD: a remote block it learned", bird, "20.1.47.128/26", self, ibgp, ReasonOutsideRange},
-		{"BIRD: default route", bird, "0.0.0.0/0", self, ibgp, ReasonOutsideRange},
+		{"BIRD: default route", bird, "0.0.0.0/0", self, ibgp, ReasonDefault},
+		{"BIRD: with `source address` left out", bird, "10.1.198.128/26", bird, ibgp, ReasonMartianNextHop},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			v := m.judge(m.peers[tc.peer], Announcement{Prefix: pfx(tc.prefix), NextHop: tc.hop, ASPath: tc.path})
@@ -63,6 +94,37 @@ func TestImportPolicy(t *testing.T) {
 				t.Error("a refusal without a detail")
 			}
 		})
+	}
+}
+
+// A closed set: each reason once, and the page of the metrics knows it.
+func TestReasonsAreAClosedSet(t *testing.T) {
+	page, err := os.ReadFile("../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile("policy.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defined := regexp.MustCompile(`Reason = "(\w+)"`).FindAllSubmatch(source, -1)
+	seen := map[Reason]bool{}
+	for _, r := range Reasons() {
+		if seen[r] {
+			t.Errorf("%s is listed twice", r)
+		}
+		seen[r] = true
+		if !strings.Contains(string(page), "| `"+string(r)+"` |") {
+			t.Errorf("docs/metrics.md does not explain %s", r)
+		}
+	}
+	for _, d := range defined {
+		if !seen[Reason(d[1])] {
+			t.Errorf("Reasons() does not list %s", d[1])
+		}
+	}
+	if len(defined) != len(seen) {
+		t.Errorf("%d reasons are defined, %d listed", len(defined), len(seen))
 	}
 }
 

@@ -27,8 +27,9 @@ type peer struct {
 
 	blocks  map[*block]struct{}           // that have a path of this peer
 	refused map[netip.Prefix]Announcement // refused, in the peer's Adj-RIB-In all the same; at most refusedKept
-	count   [2]int                        // accepted paths, IPv4 and IPv6
+	count   [2]int                        // accepted paths, IPv4 and IPv6, without those that only the brake keeps
 	nstale  int                           // accepted paths that are stale
+	hops    map[netip.Addr]int            // of a reflector: accepted paths by next hop
 
 	rejected map[Reason]uint64
 	last     []Rejection
@@ -36,13 +37,17 @@ type peer struct {
 }
 
 func newPeer(p Peer, c *cluster) *peer {
-	return &peer{
+	out := &peer{
 		Peer: p, cluster: c,
 		blocks:   map[*block]struct{}{},
 		refused:  map[netip.Prefix]Announcement{},
 		rejected: map[Reason]uint64{},
 		told:     map[Reason]time.Time{},
 	}
+	if p.Role == RoleReflector {
+		out.hops = map[netip.Addr]int{}
+	}
+	return out
 }
 
 // hold counts a path that the peer has in a block; forget uncounts one.
@@ -57,13 +62,28 @@ func (p *peer) forget(b *block, pa path) {
 }
 
 func (p *peer) tally(b *block, pa path, n int) {
-	if !pa.fresh() {
+	if pa.held() {
+		p.cluster.brake(b.prefix).tally(b, n)
+		return // the peer has withdrawn it
+	}
+	if pa.stale() {
 		p.nstale += n
 	}
 	p.count[familyIndex(b.prefix)] += n
-	if p.cluster != nil {
-		p.cluster.paths += n
+	if p.hops == nil {
+		return
 	}
+	if p.hops[pa.nextHop] += n; p.hops[pa.nextHop] == 0 {
+		delete(p.hops, pa.nextHop)
+	}
+}
+
+// countOf is how many accepted paths of the peer lead to one node. All of a node's own lead to itself.
+func (p *peer) countOf(nextHop netip.Addr) int {
+	if p.hops != nil {
+		return p.hops[nextHop]
+	}
+	return p.count[0] + p.count[1]
 }
 
 func familyIndex(prefix netip.Prefix) int {

@@ -15,7 +15,9 @@ type Cluster struct {
 	PodCIDRs []netip.Prefix
 	Lengths  Lengths
 	Limits   Limits
-	Peers    []Peer
+	Peers    []Peer // its nodes, or reflectors in their place
+
+	NodeCIDRs []netip.Prefix // where the next hops may lie that a reflector passes on
 }
 
 // Lengths bounds the prefix length a cluster may announce, both ends included. The zero Range admits every length.
@@ -35,8 +37,8 @@ func (l Lengths) of(p netip.Prefix) Range {
 
 // Limits bounds how many prefixes are accepted. Zero means no limit.
 type Limits struct {
-	PerNode int // from one peer
-	Total   int // from all peers of the cluster
+	PerNode int // with one node as next hop
+	Total   int // of the cluster; one that several peers announce counts once
 }
 
 // Peers lists every peer of the roster, the local BIRD first.

@@ -42,3 +42,22 @@ func TestSetRetention(t *testing.T) {
 		})
 	}
 }
+
+// A range that services leave can become the pods' of another cluster by the same reload.
+func TestSetServiceCIDRs(t *testing.T) {
+	services, roster := pfx("20.2.0.0/16"), testRoster(nodeA)
+	moved := pfx("20.2.47.128/26")
+	x := newTester(t, nodeA)
+	x.m.SetServiceCIDRs([]netip.Prefix{services})
+	x.up(nodeA, moved)
+	x.want(nil)
+	roster.Clusters[0].PodCIDRs = append(roster.Clusters[0].PodCIDRs, services)
+	x.take(x.m.SetRoster(x.now, roster))
+	x.want(nil)
+	x.m.SetServiceCIDRs(nil)
+	roster = testRoster(nodeA)
+	x.take(x.m.SetRoster(x.now, roster))
+	roster.Clusters[0].PodCIDRs = append(roster.Clusters[0].PodCIDRs, services)
+	x.take(x.m.SetRoster(x.now, roster))
+	x.want(map[netip.Prefix]netip.Addr{moved: nodeA})
+}

@@ -7,7 +7,8 @@ import (
 )
 
 // SetRoster takes the full list of clusters and peers. A peer that is no longer in it loses its routes at once; a
-// cluster whose bounds changed has everything it announced judged anew; the rest is untouched.
+// cluster whose bounds changed has everything it announced judged anew; the rest is untouched. The brake has no part in
+// this: it doubts peers, not our own administrator.
 func (m *Mesh) SetRoster(now time.Time, r Roster) Changes {
 	listed := map[netip.Addr]bool{}
 	for _, p := range r.BIRD {
@@ -33,11 +34,10 @@ func (m *Mesh) SetRoster(now time.Time, r Roster) Changes {
 		}
 	}
 	m.clusters = clusters
-	for _, p := range m.peers {
-		if slices.Contains(changed, p.cluster) {
-			m.reconsider(now, p)
-		}
+	for _, c := range changed {
+		c.forgetFalls()
 	}
+	m.reconsider(now, changed)
 	return m.finish(now)
 }
 
@@ -48,7 +48,8 @@ func (m *Mesh) setCluster(want Cluster) (c *cluster, boundsChanged bool) {
 	}
 	old := c.Cluster
 	c.Cluster = want
-	return c, !slices.Equal(old.PodCIDRs, want.PodCIDRs) || old.Lengths != want.Lengths || old.Limits != want.Limits
+	return c, !slices.Equal(old.PodCIDRs, want.PodCIDRs) || !slices.Equal(old.NodeCIDRs, want.NodeCIDRs) ||
+		old.Lengths != want.Lengths || old.Limits != want.Limits
 }
 
 // setPeer adds a peer or updates what does not change its identity. With another role, cluster or AS it is somebody
@@ -74,16 +75,39 @@ func (m *Mesh) removePeer(p *peer) {
 	m.ownDirty = m.ownDirty || p.Role == RoleBIRD
 }
 
-// reconsider judges anew what a peer has announced: what is accepted now may have to go, what was refused may come.
-func (m *Mesh) reconsider(now time.Time, p *peer) {
-	for b := range p.blocks {
-		a := Announcement{Prefix: b.prefix, NextHop: b.of(p).nextHop, ASPath: m.plainASPath(p)}
-		if v := m.judge(p, a); !v.accepts() {
-			m.refuse(now, p, a, v)
+// reconsider judges anew what the peers of some clusters have announced: what is accepted now may have to go, and then
+// what was refused may come.
+func (m *Mesh) reconsider(now time.Time, changed []*cluster) {
+	for _, step := range []func(time.Time, *peer){m.dismiss, m.admit} {
+		for _, p := range m.peers {
+			if slices.Contains(changed, p.cluster) {
+				step(now, p)
+			}
 		}
 	}
+}
+
+// dismiss drops what the policy accepted before and refuses now. Only what the peer announces at this moment counts as
+// refused: what it has ceased to announce can not come back by a wider policy.
+func (m *Mesh) dismiss(now time.Time, p *peer) {
+	for b := range p.blocks {
+		pa := *b.of(p)
+		a := Announcement{Prefix: b.prefix, NextHop: pa.nextHop, ASPath: m.plainASPath(p)}
+		v := m.judge(p, a)
+		if v.accepts() {
+			continue
+		}
+		if pa.fresh() {
+			m.tellRefused(now, p, a, v)
+		}
+		m.unset(p, b.prefix)
+	}
+}
+
+// admit takes what the policy refused before and accepts now.
+func (m *Mesh) admit(_ time.Time, p *peer) {
 	for _, a := range p.refused {
-		if m.judge(p, a).accepts() && p.judgeLimits().accepts() {
+		if m.judge(p, a).accepts() && p.judgeLimits(m.rib(p)[a.Prefix], a).accepts() {
 			delete(p.refused, a.Prefix)
 			m.set(path{peer: p, nextHop: a.NextHop}, a.Prefix)
 		}

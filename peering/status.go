@@ -43,17 +43,22 @@ type OwnBlock struct {
 type ClusterStatus struct {
 	Name       string
 	PodCIDRs   []netip.Prefix
-	NodesKnown int // in the roster
-	NodesUp    int // with an established session
+	Reflected  bool // it is reached by reflectors, and they are counted in the place of its nodes
+	NodesKnown int  // in the roster
+	NodesUp    int  // with an established session
 	Blocks     []BlockCount
-	Conflicts  int // blocks that more than one node announces
+	Held       int       // withdrawals that the brake holds back
+	HeldUntil  time.Time // when they act at the latest, the first family; zero: the brake is off
+	Conflicts  int       // blocks that more than one node announces
 	Peers      []PeerStatus
 }
 
 // BlockCount counts a remote cluster's blocks of one family.
 type BlockCount struct {
-	Family       Families
-	Fresh, Stale int
+	Family Families
+	Fresh  int
+	Stale  int // kept although their session was lost
+	Held   int // kept although they were withdrawn: the brake is on
 }
 
 // PeerStatus is one peer as the mesh sees it.
@@ -87,7 +92,8 @@ type RouteStatus struct {
 	NextHop    netip.Addr
 	Peer       netip.Addr
 	Since      time.Time    // when this owner was chosen
-	StaleSince time.Time    // zero: fresh
+	StaleSince time.Time    // when its session was lost; zero: it was not
+	HeldSince  time.Time    // when it was withdrawn, which the brake holds back; zero: it was not
 	Rivals     []netip.Addr // other nodes that announce the same block
 }
 
@@ -127,7 +133,13 @@ func (m *Mesh) Routes() []RouteStatus {
 func (m *Mesh) blockStatus(b *block) RouteStatus {
 	s := RouteStatus{
 		Prefix: b.prefix, Cluster: b.best.peer.cluster.Name, NextHop: b.best.nextHop, Peer: b.best.peer.Addr,
-		Since: m.time(b.since), StaleSince: m.time(b.best.stale),
+		Since: m.time(b.since),
+	}
+	switch {
+	case b.best.stale():
+		s.StaleSince = m.time(b.best.left)
+	case b.best.held():
+		s.HeldSince = m.time(-b.best.left)
 	}
 	for _, r := range b.rivals {
 		if r.nextHop != b.best.nextHop {
@@ -141,12 +153,17 @@ func (c *cluster) status(peers []PeerStatus) ClusterStatus {
 	s := ClusterStatus{Name: c.Name, PodCIDRs: slices.Clone(c.PodCIDRs), Conflicts: c.conflicts, Peers: peers}
 	for _, p := range peers {
 		s.NodesKnown++
+		s.Reflected = s.Reflected || p.Peer.Role == RoleReflector
 		if p.Up {
 			s.NodesUp++
 		}
 	}
-	for _, f := range (IPv4 | IPv6).List() {
+	for i, f := range (IPv4 | IPv6).List() {
 		s.Blocks = append(s.Blocks, *c.blocks[f])
+		s.Held += c.blocks[f].Held
+		if until := c.brakes[i].until; s.HeldUntil.IsZero() || !until.IsZero() && until.Before(s.HeldUntil) {
+			s.HeldUntil = until
+		}
 	}
 	return s
 }

@@ -64,7 +64,9 @@ const (
 	EventOwnBlocks     EventKind = "own-blocks-changed"
 	EventOwnKnown      EventKind = "own-blocks-known"
 	EventConverged     EventKind = "mesh-converged"
-	EventExpired       EventKind = "routes-expired" // retention ran out
+	EventExpired       EventKind = "routes-expired"       // retention ran out
+	EventHeld          EventKind = "withdrawals-held"     // the brake holds a mass withdrawal back
+	EventReleased      EventKind = "withdrawals-released" // and lets go of it
 )
 
 // Event is one line for the log.

@@ -30,6 +30,9 @@ func Routes(out io.Writer, r admin.Routes, o Options) error {
 		if one.Error != "" {
 			line.note(bad, one.Error)
 		}
+		if !one.HeldSince.IsZero() {
+			line.note(warn, "withdrawn "+age(r.At, one.HeldSince)+" ago with most of its cluster; kept for a while")
+		}
 		if len(one.Rivals) > 0 {
 			line.note(warn, "also announced by "+rivals(one))
 		}

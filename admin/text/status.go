@@ -102,12 +102,12 @@ func writeClusters(w *bufio.Writer, s admin.Status, o Options) {
 	section(w, o, "REMOTE CLUSTERS")
 	t := table{head: heads("CLUSTER", ">NODES", ">BLOCKS", ">STALE", ">ROUTES", ">INSTALLED", "NOT INSTALLED")}
 	for _, c := range s.Clusters {
-		fresh, stale := blocks(c)
+		all, stale := blocks(c)
 		sum := routes(c)
 		t.add(
 			cell{text: c.Name},
 			cell{text: fmt.Sprintf("%d/%d", c.NodesUp, c.NodesKnown), right: true, style: goodIf(c.NodesUp == c.NodesKnown)},
-			cell{text: strconv.Itoa(fresh + stale), right: true},
+			cell{text: strconv.Itoa(all), right: true},
 			cell{text: strconv.Itoa(stale), right: true, style: warnIf(stale)},
 			cell{text: strconv.Itoa(sum.Wanted), right: true},
 			cell{text: strconv.Itoa(sum.Installed), right: true, style: goodIf(sum.Installed == sum.Wanted)},
@@ -117,12 +117,12 @@ func writeClusters(w *bufio.Writer, s admin.Status, o Options) {
 	t.write(w, o, indent)
 }
 
-func blocks(c admin.Cluster) (fresh, stale int) {
+func blocks(c admin.Cluster) (all, stale int) {
 	for _, b := range c.Blocks {
-		fresh += b.Fresh
+		all += b.Fresh + b.Stale + b.Held
 		stale += b.Stale
 	}
-	return fresh, stale
+	return all, stale
 }
 
 // routes adds the families up.

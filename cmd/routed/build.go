@@ -40,6 +40,10 @@ func (l *loaded) resolve(apis lists) (peering.Roster, error) {
 	r := peering.Roster{BIRD: birdPeers(cfg)}
 	checked := map[string]config.Listed{}
 	for _, remote := range cfg.Remotes {
+		if len(remote.Reflectors) > 0 {
+			r.Clusters = append(r.Clusters, l.host.reflectedCluster(cfg, remote))
+			continue
+		}
 		fromAPI := ofFamilies(cfg, apis[remote.Name])
 		checked[remote.Name] = config.Listed{HostsFile: l.sources.listed[remote.Name], Kubernetes: addresses(fromAPI)}
 		c := remoteCluster(remote)
@@ -64,7 +68,7 @@ func ofFamilies(cfg *config.Config, nodes []roster.Node) []roster.Node {
 	return out
 }
 
-// setHoldTimes gives every remote peer its hold time, which depends on how many there are.
+// setHoldTimes gives every remote peer, node or reflector, its hold time, which depends on how many there are.
 func setHoldTimes(clusters []peering.Cluster, t config.Timers) {
 	n := 0
 	for _, c := range clusters {
@@ -136,19 +140,35 @@ func nodeAddress(cfg *config.Config, f peering.Families) netip.Addr {
 
 // remotePeer is the session with one node of a remote cluster.
 func (h host) remotePeer(cfg *config.Config, remote config.Remote, n roster.Node) peering.Peer {
-	hops := remote.MaxHops
-	if hops == 0 {
-		hops = h.defaultHops(n.Addr)
-	}
 	family := peering.FamilyOf(n.Addr)
 	return peering.Peer{
 		Addr: n.Addr, Role: peering.RoleRemote, Cluster: remote.Name, Name: n.Name, ASN: remote.ASN,
-		Local: nodeAddress(cfg, family), DialPort: remote.Port, MaxHops: hops, Families: family,
+		Local: nodeAddress(cfg, family), DialPort: remote.Port, MaxHops: h.hopsTo(remote, n.Addr), Families: family,
 		Password: remote.Password,
 	}
 }
 
-// defaultHops is decided once for as long as a node is a peer: a link that happens to be down when something is reloaded
+// hopsTo is how far a peer may be.
+func (h host) hopsTo(remote config.Remote, peer netip.Addr) uint8 {
+	if remote.MaxHops != 0 {
+		return remote.MaxHops
+	}
+	return h.defaultHops(peer)
+}
+
+// reflectedCluster is a remote cluster whose reflectors stand for its nodes.
+func (h host) reflectedCluster(cfg *config.Config, remote config.Remote) peering.Cluster {
+	c := remoteCluster(remote)
+	c.NodeCIDRs = remote.NodeCIDRs
+	for _, at := range remote.Reflectors {
+		p := h.remotePeer(cfg, remote, roster.Node{Addr: at.Addr()})
+		p.Role, p.DialPort = peering.RoleReflector, at.Port()
+		c.Peers = append(c.Peers, p)
+	}
+	return c
+}
+
+// defaultHops is decided once for as long as an address is a peer: a link that happens to be down when something is reloaded
 // would else end the sessions over it.
 func (h host) defaultHops(a netip.Addr) uint8 {
 	if hops, decided := h.hops[a]; decided {
@@ -188,7 +208,9 @@ func remoteCluster(remote config.Remote) peering.Cluster {
 func meshConfig(cfg *config.Config) peering.Config {
 	return peering.Config{
 		Cluster: cfg.Cluster.Name, ASN: cfg.Cluster.ASN, PodCIDRs: cfg.Cluster.PodCIDRs, NodeAddrs: nodeAddresses(cfg),
-		Retention: cfg.Mesh.Retention, ConvergenceDeadline: cfg.Kernel.ConvergenceDeadline, OwnGrace: ownGrace,
+		ServiceCIDRs: cfg.Cluster.ServiceCIDRs,
+		Retention:    cfg.Mesh.Retention, ConvergenceDeadline: cfg.Kernel.ConvergenceDeadline, OwnGrace: ownGrace,
+		Brake: peering.Brake(cfg.Mesh.WithdrawalBrake),
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"routed/config"
+	"routed/guard"
 	"routed/kernel"
 	"routed/peering"
 )
@@ -130,6 +131,11 @@ func TestWhatChangesWithoutARestart(t *testing.T) {
 	if keys := needsRestart(old, parse(t, "{dial: 127.0.0.1:179}", "{addresses: [9.111.255.152]}")); len(keys) != 0 {
 		t.Errorf("another remote node needs a restart: %v", keys)
 	}
+	services := parse(t, "{dial: 127.0.0.1:179}", "{addresses: [9.111.255.77]}")
+	services.Cluster.ServiceCIDRs = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}
+	if keys := needsRestart(old, services); len(keys) != 0 {
+		t.Errorf("our own services need a restart: %v", keys)
+	}
 	rekeyed := parse(t, "{dial: 127.0.0.1:179, password: new}", "{addresses: [9.111.255.77]}")
 	if keys := needsRestart(old, rekeyed); len(keys) != 0 {
 		t.Errorf("BIRD's password changed: %v", keys)
@@ -154,5 +160,88 @@ func TestHoldTimes(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+func TestTheMeshGetsTheBrake(t *testing.T) {
+	want := peering.Brake{SharePercent: 50, Hold: 30 * time.Second}
+	if got := meshConfig(parse(t, "{dial: 127.0.0.1:179}", "{addresses: [9.111.255.77]}")).Brake; got != want {
+		t.Errorf("brake %+v, want the default %+v", got, want)
+	}
+}
+
+// reflectedConfig has reflectors in the place of the nodes of cluster-2.
+func reflectedConfig(t *testing.T) *config.Config {
+	t.Helper()
+	cfg, err := config.Parse([]byte(`
+cluster: {name: cluster-1, podCIDRs: [10.1.0.0/16]}
+node: {address: 9.111.255.21}
+bird: {dial: 127.0.0.1:179}
+remotes:
+  - name: cluster-2
+    podCIDRs: [20.1.0.0/16]
+    reflectors: [9.111.255.251, "8.8.0.9:1179"]
+    nodeCIDRs: [9.111.255.0/24]
+`), "routed.yaml", config.Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+func TestReflectorsStandForTheNodes(t *testing.T) {
+	r, err := resolve(t, reflectedConfig(t), seedHost())
+	if err != nil {
+		t.Fatal(err)
+	}
+	reflector := func(addr string, port uint16, hops uint8) peering.Peer {
+		return peering.Peer{
+			Addr: netip.MustParseAddr(addr), Role: peering.RoleReflector, Cluster: "cluster-2", ASN: 64512,
+			Local: netip.MustParseAddr("9.111.255.21"), DialPort: port, MaxHops: hops, Families: peering.IPv4, HoldTime: 9 * time.Second,
+		}
+	}
+	want := []peering.Peer{reflector("9.111.255.251", 179, 1), reflector("8.8.0.9", 1179, farHops)}
+	if diff := cmp.Diff(want, r.Clusters[0].Peers, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+		t.Error(diff)
+	}
+	if got := r.Clusters[0].NodeCIDRs; len(got) != 1 || got[0] != netip.MustParsePrefix("9.111.255.0/24") {
+		t.Errorf("node CIDRs %v", got)
+	}
+}
+
+// A reflector is a peer like a node: signed, let through by the guard, and as far away after a reload as before.
+func TestReflectorsAreTreatedLikeNodes(t *testing.T) {
+	cfg := reflectedConfig(t)
+	cfg.Remotes[0].Password = peering.NewPassword("secret")
+	first, err := resolve(t, cfg, seedHost())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := seedHost()
+	h.hops = decidedHops(cfg, first)
+	h.links.Links[2] = kernel.Link{Index: 2, Name: "eth0"} // down
+	r, err := resolve(t, cfg, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range r.Clusters[0].Peers {
+		if p.Password != cfg.Remotes[0].Password || p.MaxHops != first.Clusters[0].Peers[i].MaxHops {
+			t.Errorf("%s: signed %t, at most %d hops away, want %d", p.Addr, p.Password.IsSet(), p.MaxHops, first.Clusters[0].Peers[i].MaxHops)
+		}
+	}
+	want := []guard.Peer{
+		{Addr: netip.MustParseAddr("9.111.255.251"), Port: 179, MaxHops: 1},
+		{Addr: netip.MustParseAddr("8.8.0.9"), Port: 1179, MaxHops: farHops},
+	}
+	if diff := cmp.Diff(want, guardState(cfg, r).Peers, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestOwnAddressAmongTheReflectors(t *testing.T) {
+	cfg := reflectedConfig(t)
+	cfg.Remotes[0].Reflectors[0] = netip.MustParseAddrPort("9.111.255.21:179")
+	if _, err := resolve(t, cfg, seedHost()); err == nil || !strings.Contains(err.Error(), "this node's own address") {
+		t.Errorf("error %v, want that the reflector is this node", err)
 	}
 }

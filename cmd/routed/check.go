@@ -63,8 +63,8 @@ func printMeaning(out io.Writer, path string, cfg *config.Config, roster peering
 	}
 	line("listening", "%s port %d", join(cfg.Listen.Addresses), cfg.Listen.Port)
 	for _, c := range roster.Clusters {
-		line("remote cluster", "%s: %d nodes, accepted inside %s, /%d to /%d, at most %d prefixes a node and %d in all",
-			c.Name, len(c.Peers), join(c.PodCIDRs), c.Lengths.IPv4.Min, c.Lengths.IPv4.Max, c.Limits.PerNode, c.Limits.Total)
+		line("remote cluster", "%s: %s, accepted inside %s, /%d to /%d, at most %d prefixes a node and %d in all",
+			c.Name, clusterMeaning(c), join(c.PodCIDRs), c.Lengths.IPv4.Min, c.Lengths.IPv4.Max, c.Limits.PerNode, c.Limits.Total)
 		if a, asked := answers[c.Name]; asked {
 			line("", "%s", a.meaning())
 		}
@@ -93,7 +93,40 @@ func warnings(cfg *config.Config, roster peering.Roster) []string {
 	if room, err := bgp.NewKeyRoom(roster.Peers()); err == nil && !room.Enough() {
 		out = append(out, room.String()+"; peers whose keys have no room are held closed")
 	}
+	if w := meshWarning(roster); w != "" {
+		out = append(out, w)
+	}
 	return out
+}
+
+func clusterMeaning(c peering.Cluster) string {
+	if len(c.NodeCIDRs) > 0 {
+		return fmt.Sprintf("%d reflectors, nodes inside %s", len(c.Peers), join(c.NodeCIDRs))
+	}
+	return fmt.Sprintf("%d nodes", len(c.Peers))
+}
+
+// What a full mesh costs: each session takes so much memory for each of its families (docs/design/gobgp.md).
+const (
+	meshComfort = 200 // remote nodes
+	sessionKB   = 205
+)
+
+// meshWarning says when there are more sessions with remote nodes than a full mesh is good for; else it is empty.
+func meshWarning(r peering.Roster) string {
+	nodes, families := 0, 0
+	for _, p := range r.Peers() {
+		if p.Role == peering.RoleRemote {
+			nodes++
+			families += len(p.Families.List())
+		}
+	}
+	if nodes <= meshComfort {
+		return ""
+	}
+	return fmt.Sprintf("a session with each of %d remote nodes takes some %d MB of memory on this node and on each of them; "+
+		"beyond about %d let each cluster have two route reflectors (remotes[].reflectors, docs/reflectors.md)",
+		nodes, families*sessionKB/1000, meshComfort)
 }
 
 func peerMeaning(p peering.Peer) string {

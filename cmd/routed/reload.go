@@ -86,6 +86,7 @@ func (d *daemon) enforce(ctx context.Context, l *loaded) error {
 	}
 	err = d.loop.do(ctx, func(now time.Time) {
 		d.loop.setRetention(ctx, now, l.cfg.Mesh.Retention)
+		d.loop.mesh.SetServiceCIDRs(l.cfg.Cluster.ServiceCIDRs)
 		d.loop.setRoster(ctx, now, r)
 	})
 	if err != nil {
