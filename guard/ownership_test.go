@@ -333,7 +333,13 @@ func TestKernelManyPeers(t *testing.T) {
 			if have, err = (kernelTables{}).read(); err != nil || !cmp.Equal(have.handles, handles) {
 				t.Errorf("the rules were written again: %v, before %v, now %v", err, handles, have.handles)
 			}
-			if st := k.Status(); st.Errors != 0 || st.Repairs != 0 || st.Peers != len(s.Peers) {
+			eventually(t, "the status to tell the new state", func() error { // the kernel has it a moment earlier
+				if st := k.Status(); st.Peers != len(s.Peers) {
+					return fmt.Errorf("%d peers", st.Peers)
+				}
+				return nil
+			})
+			if st := k.Status(); st.Errors != 0 || st.Repairs != 0 {
 				t.Errorf("status %+v", st)
 			}
 		})
