@@ -174,7 +174,7 @@ func (l *loop) lost(device int32, at time.Time, of func(FIBRoute) bool) {
 	gone := func(r FIBRoute) bool { return r.Device == device && of(r) }
 	for i := len(l.all) - 1; i >= 0; i-- { // downwards: enqueue may drop
 		e := l.all[i]
-		if e == nil || !slices.ContainsFunc(l.routes(e), gone) {
+		if e == nil || !e.have.ridesOn(device) || !slices.ContainsFunc(l.routes(e), gone) {
 			continue
 		}
 		l.edit(e, func(have []FIBRoute) []FIBRoute { return slices.DeleteFunc(have, gone) })

@@ -292,7 +292,7 @@ func (m *mesh) wantPlan(t *testing.T, node *lab.Node, status int, line string) {
 // the daemon and without it.
 func (m *mesh) testDoctor(t *testing.T) {
 	node := m.Node("gyliu-icp-1")
-	m.wantDoctor(t, node, 0, "good     hand-made-routes")
+	m.wantDoctor(t, node, 0, "main has no route of others to pods of remote clusters")
 	for _, block := range []string{"20.1.47.128/26", "20.1.200.0/26"} {
 		_, err := node.IP(m.ctx, "route", "add", block, "via", "9.111.255.77")
 		must(t, err)
@@ -306,7 +306,7 @@ func (m *mesh) testDoctor(t *testing.T) {
 		must(t, err)
 	}
 	must(t, node.StopRouted(m.ctx))
-	m.wantDoctor(t, node, 0, "good     hand-made-routes")
+	m.wantDoctor(t, node, 0, "main has no route of others to pods of remote clusters")
 	_, err := node.IP(m.ctx, "rule", "del", "pref", "1790")
 	must(t, err)
 	m.wantDoctor(t, node, 1, "no rule leads lookups of 20.1.0.0/16 to table 1790")

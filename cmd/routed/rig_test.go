@@ -104,7 +104,7 @@ func (r *rig) start(left ...kernel.Route) *rig {
 	r.files.Watch(l.files, l.sums)
 	// For what Status asks of them; none ever runs.
 	r.reconciler, r.timings = kernel.NewReconciler(kernel.Config{}, nil), metrics.NewTimings()
-	r.daemon.guard = guard.NewKeeper(guardConfig(l.cfg, log))
+	r.guard = guard.NewKeeper(guardConfig(l.cfg, log))
 	if r.daemon.speaker, err = bgp.NewSpeaker(speakerConfig(l.cfg, log)); err != nil {
 		r.t.Fatal(err)
 	}
