@@ -42,6 +42,7 @@ type Mesh struct {
 	converged  time.Time // zero: not yet
 	byDeadline bool
 	nextExpiry time.Time // no stale path expires before; zero: none will
+	nextDrop   time.Time // no reflector's grace is over before; zero: none is running
 
 	ch       Changes             // of the step under way
 	touched  []touch             // in the step under way
@@ -143,6 +144,9 @@ func (m *Mesh) Tick(now time.Time) Changes {
 	if !m.nextExpiry.IsZero() && !now.Before(m.nextExpiry) {
 		m.expire(now)
 	}
+	if !m.nextDrop.IsZero() && !now.Before(m.nextDrop) {
+		m.endGrace(now)
+	}
 	m.release(now)
 	return m.finish(now)
 }
@@ -163,6 +167,9 @@ func (m *Mesh) Next() time.Time {
 		}
 	case m.converged.IsZero():
 		sooner(m.ownKnown.Add(m.cfg.ConvergenceDeadline))
+	}
+	if !m.nextDrop.IsZero() {
+		sooner(m.nextDrop)
 	}
 	for b := range m.brakes {
 		sooner(b.next())
@@ -202,7 +209,7 @@ func (m *Mesh) sessionDown(now time.Time, p *peer, reason string) {
 		p.reason = cmp.Or(reason, p.reason)
 		return
 	}
-	p.up, p.since, p.reason = false, now, reason
+	p.up, p.since, p.reason, p.graceEnd = false, now, reason, time.Time{}
 	p.flaps++
 	clear(p.refused)
 	kept := 0
@@ -266,9 +273,17 @@ func (m *Mesh) tellRefused(now time.Time, p *peer, a Announcement, v verdict) {
 func (m *Mesh) endOfRIB(now time.Time, p *peer, f Families) {
 	p.eor |= f
 	m.ownDirty = m.ownDirty || p.Role == RoleBIRD
-	if p.nstale == 0 {
-		return
+	switch {
+	case p.nstale == 0:
+	case p.Role == RoleReflector:
+		m.startGrace(now, p)
+	default:
+		m.dropStale(now, p, f)
 	}
+}
+
+// dropStale withdraws the stale paths of a peer.
+func (m *Mesh) dropStale(now time.Time, p *peer, f Families) {
 	for b := range p.blocks {
 		if b.of(p).stale() && f.Has(FamilyOf(b.prefix.Addr())) {
 			m.lose(now, p, b.prefix)

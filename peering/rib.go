@@ -31,6 +31,8 @@ type peer struct {
 	nstale  int                           // accepted paths that are stale
 	hops    map[netip.Addr]int            // of a reflector: accepted paths by next hop
 
+	graceEnd time.Time // of a reflector: when its End-of-RIB takes effect; zero: it has, or has not come
+
 	rejected map[Reason]uint64
 	last     []Rejection
 	told     map[Reason]time.Time
