@@ -47,6 +47,7 @@ type Mesh struct {
 	ch       Changes             // of the step under way
 	touched  []touch             // in the step under way
 	brakes   map[*brake]struct{} // with something to watch or to hold; mostly none
+	limited  map[*peer]struct{}  // with a prefix that only a limit keeps out; mostly none
 	ownDirty bool
 }
 
@@ -60,6 +61,7 @@ func NewMesh(cfg Config, now time.Time) *Mesh {
 		local:    rib{},
 		evidence: map[netip.Prefix]bool{},
 		brakes:   map[*brake]struct{}{},
+		limited:  map[*peer]struct{}{},
 	}
 }
 
@@ -212,6 +214,7 @@ func (m *Mesh) sessionDown(now time.Time, p *peer, reason string) {
 	p.up, p.since, p.reason, p.graceEnd = false, now, reason, time.Time{}
 	p.flaps++
 	clear(p.refused)
+	delete(m.limited, p)
 	kept := 0
 	for b := range p.blocks {
 		pa := *b.of(p)
@@ -261,6 +264,9 @@ func (m *Mesh) refuse(now time.Time, p *peer, a Announcement, v verdict) {
 }
 
 func (m *Mesh) tellRefused(now time.Time, p *peer, a Announcement, v verdict) {
+	if v.reason == ReasonLimitNode || v.reason == ReasonLimitCluster {
+		m.limited[p] = struct{}{}
+	}
 	if p.note(now, a, v) {
 		m.event(Event{
 			Kind: EventRejected, Peer: p.Addr, Cluster: p.Cluster, Prefix: a.Prefix, Warn: true,
@@ -391,6 +397,7 @@ func (m *Mesh) event(e Event) { m.ch.Events = append(m.ch.Events, e) }
 // finish closes a step: settles what it touched, latches what became true, and hands the changes over.
 func (m *Mesh) finish(now time.Time) Changes {
 	m.judgeFalls(now)
+	m.fillUp()
 	m.settle(now)
 	m.restBrakes()
 	if m.ownDirty {

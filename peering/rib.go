@@ -72,6 +72,9 @@ func (p *peer) tally(b *block, pa path, n int) {
 		p.nstale += n
 	}
 	p.count[familyIndex(b.prefix)] += n
+	if n < 0 && p.cluster != nil {
+		p.cluster.freed = true
+	}
 	if p.hops == nil {
 		return
 	}
