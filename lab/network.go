@@ -35,6 +35,8 @@ type Network struct {
 	Topology Topology
 	Dir      string // configurations, sockets and logs; gone with the sandbox
 	nodes    []*Node
+
+	reflectors []*Reflector
 }
 
 // Node is one node of a network. Its methods act in its namespace.
@@ -95,7 +97,8 @@ func newNetwork(t Topology) (*Network, error) {
 			n.nodes = append(n.nodes, node)
 		}
 	}
-	return n, nil
+	n.reflectors, err = newReflectors(t, dir)
+	return n, err
 }
 
 // Nodes lists every node, cluster by cluster as declared.
@@ -155,6 +158,9 @@ func (n *Network) Close() error {
 	for _, node := range n.nodes {
 		node.killAll()
 	}
+	for _, r := range n.reflectors {
+		r.killAll()
+	}
 	var lines []string
 	for _, ns := range n.namespaces() {
 		if _, err := os.Stat(netnsDir + string(ns)); err == nil {
@@ -175,6 +181,9 @@ func (n *Network) namespaces() []Namespace {
 			all = append(all, PodNamespace(pod))
 		}
 	}
+	for _, r := range n.reflectors {
+		all = append(all, r.Namespace)
+	}
 	return all
 }
 
@@ -189,10 +198,15 @@ func (n *Network) build(ctx context.Context) error {
 	if err := n.buildLAN(ctx); err != nil {
 		return err
 	}
+	for _, r := range n.reflectors {
+		if err := r.build(ctx, n.Topology.LAN); err != nil {
+			return err
+		}
+	}
 	return Each(ctx, n.nodes, func(ctx context.Context, node *Node) error { return node.build(ctx) })
 }
 
-// buildLAN makes the bridge and a veth pair from it into every node, where the end is called eth0.
+// buildLAN makes the bridge and a veth pair from it into every node and reflector, where the end is called eth0.
 func (n *Network) buildLAN(ctx context.Context) error {
 	lines := []string{
 		"link set lo up",
@@ -200,9 +214,16 @@ func (n *Network) buildLAN(ctx context.Context) error {
 		fmt.Sprintf("address add %s/%d dev %s", n.Topology.gateway(), n.Topology.LAN.Bits(), lanBridge),
 		"link set " + lanBridge + " up",
 	}
-	for i, node := range n.nodes {
+	var ends []Namespace
+	for _, node := range n.nodes {
+		ends = append(ends, node.Namespace)
+	}
+	for _, r := range n.reflectors {
+		ends = append(ends, r.Namespace)
+	}
+	for i, end := range ends {
 		lines = append(lines,
-			fmt.Sprintf("link add port%d type veth peer name eth0 netns %s", i, node.Namespace),
+			fmt.Sprintf("link add port%d type veth peer name eth0 netns %s", i, end),
 			fmt.Sprintf("link set port%d master %s up", i, lanBridge))
 	}
 	lan := Namespace(lanNamespace)

@@ -17,10 +17,15 @@ const testTimeout = 3 * time.Minute
 
 func build(t *testing.T) (context.Context, *lab.Network) {
 	t.Helper()
+	return buildTopology(t, lab.Seed())
+}
+
+func buildTopology(t *testing.T, topology lab.Topology) (context.Context, *lab.Network) {
+	t.Helper()
 	lab.Need(t)
 	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	t.Cleanup(cancel)
-	net, err := lab.Build(ctx, lab.Seed())
+	net, err := lab.Build(ctx, topology)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,15 +43,20 @@ func build(t *testing.T) (context.Context, *lab.Network) {
 // showLogs prints the end of every daemon's log; they are gone with the network.
 func showLogs(t *testing.T, net *lab.Network) {
 	t.Helper()
+	var logs []string
+	for _, r := range net.Reflectors() {
+		logs = append(logs, r.Log())
+	}
 	for _, node := range net.Nodes() {
-		for _, path := range []string{node.BIRDLog(), node.RoutedLog()} {
-			data, err := os.ReadFile(path)
-			if err != nil {
-				continue
-			}
-			lines := strings.Split(strings.TrimSpace(string(data)), "\n")
-			t.Logf("%s:\n%s", path, strings.Join(lines[max(0, len(lines)-25):], "\n"))
+		logs = append(logs, node.BIRDLog(), node.RoutedLog())
+	}
+	for _, path := range logs {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			continue
 		}
+		lines := strings.Split(strings.TrimSpace(string(data)), "\n")
+		t.Logf("%s:\n%s", path, strings.Join(lines[max(0, len(lines)-25):], "\n"))
 	}
 }
 

@@ -132,7 +132,7 @@ func (node *Node) WriteRoutedConfig(peering Peering) error {
 	}
 	var text strings.Builder
 	err := routedTemplate().Execute(&text, map[string]any{
-		"Node": node, "Peering": peering.String(), "Remotes": remotes,
+		"Node": node, "Peering": peering.String(), "Remotes": remotes, "Net": node.net.Topology,
 	})
 	if err != nil {
 		return err
@@ -174,8 +174,13 @@ remotes:
     podCIDRs: [{{.PodCIDR}}]
     serviceCIDRs: [{{.ServiceCIDR}}]
     asn: {{.ASN}}
+{{- if $.Net.Reflectors}}
+    reflectors: [{{range $i, $r := $.Net.Reflectors}}{{if $i}}, {{end}}{{$r.Addr}}{{end}}]
+    nodeCIDRs: [{{$.Net.LAN}}]
+{{- else}}
     nodes:
       hostsFile: {{.HostsFile}}
+{{- end}}
 {{- end}}
 metrics:
   listen: 127.0.0.1:9790

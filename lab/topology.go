@@ -10,6 +10,8 @@ import (
 type Topology struct {
 	LAN      netip.Prefix // every node address lies in it; its first address is the LAN's gateway, which leads nowhere
 	Clusters []ClusterSpec
+
+	Reflectors []ReflectorSpec // between the clusters; none: every node peers with every remote node
 }
 
 // ClusterSpec declares one cluster.
@@ -103,6 +105,13 @@ func (t Topology) Validate() error {
 					bad("%s: pod %s is not in %s %s", n.Name, p, c.Name, c.PodCIDR)
 				}
 			}
+		}
+	}
+	for _, r := range t.Reflectors {
+		once(r.Name, r.Name)
+		once(r.Addr, r.Name)
+		if !t.LAN.Contains(r.Addr) {
+			bad("%s: %s is not on the LAN %s", r.Name, r.Addr, t.LAN)
 		}
 	}
 	return errors.Join(errs...)

@@ -14,7 +14,8 @@ const conflictEvery = time.Minute
 // cluster is a remote cluster with its running counts, kept as blocks change so that a Status never walks them.
 type cluster struct {
 	Cluster
-	prefixes  int // that its peers announce or announced, without those that only the brake keeps
+	prefixes  int  // that its peers announce or announced, without those that only the brake keeps
+	freed     bool // a limit may have room since it was last looked at
 	blocks    map[Families]*BlockCount
 	brakes    [2]brake // IPv4 and IPv6
 	conflicts int

@@ -42,10 +42,12 @@ type Mesh struct {
 	converged  time.Time // zero: not yet
 	byDeadline bool
 	nextExpiry time.Time // no stale path expires before; zero: none will
+	nextDrop   time.Time // no reflector's grace is over before; zero: none is running
 
 	ch       Changes             // of the step under way
 	touched  []touch             // in the step under way
 	brakes   map[*brake]struct{} // with something to watch or to hold; mostly none
+	limited  map[*peer]struct{}  // with a prefix that only a limit keeps out; mostly none
 	ownDirty bool
 }
 
@@ -59,6 +61,7 @@ func NewMesh(cfg Config, now time.Time) *Mesh {
 		local:    rib{},
 		evidence: map[netip.Prefix]bool{},
 		brakes:   map[*brake]struct{}{},
+		limited:  map[*peer]struct{}{},
 	}
 }
 
@@ -143,6 +146,9 @@ func (m *Mesh) Tick(now time.Time) Changes {
 	if !m.nextExpiry.IsZero() && !now.Before(m.nextExpiry) {
 		m.expire(now)
 	}
+	if !m.nextDrop.IsZero() && !now.Before(m.nextDrop) {
+		m.endGrace(now)
+	}
 	m.release(now)
 	return m.finish(now)
 }
@@ -163,6 +169,9 @@ func (m *Mesh) Next() time.Time {
 		}
 	case m.converged.IsZero():
 		sooner(m.ownKnown.Add(m.cfg.ConvergenceDeadline))
+	}
+	if !m.nextDrop.IsZero() {
+		sooner(m.nextDrop)
 	}
 	for b := range m.brakes {
 		sooner(b.next())
@@ -202,9 +211,10 @@ func (m *Mesh) sessionDown(now time.Time, p *peer, reason string) {
 		p.reason = cmp.Or(reason, p.reason)
 		return
 	}
-	p.up, p.since, p.reason = false, now, reason
+	p.up, p.since, p.reason, p.graceEnd = false, now, reason, time.Time{}
 	p.flaps++
 	clear(p.refused)
+	delete(m.limited, p)
 	kept := 0
 	for b := range p.blocks {
 		pa := *b.of(p)
@@ -254,6 +264,9 @@ func (m *Mesh) refuse(now time.Time, p *peer, a Announcement, v verdict) {
 }
 
 func (m *Mesh) tellRefused(now time.Time, p *peer, a Announcement, v verdict) {
+	if v.reason == ReasonLimitNode || v.reason == ReasonLimitCluster {
+		m.limited[p] = struct{}{}
+	}
 	if p.note(now, a, v) {
 		m.event(Event{
 			Kind: EventRejected, Peer: p.Addr, Cluster: p.Cluster, Prefix: a.Prefix, Warn: true,
@@ -266,9 +279,17 @@ func (m *Mesh) tellRefused(now time.Time, p *peer, a Announcement, v verdict) {
 func (m *Mesh) endOfRIB(now time.Time, p *peer, f Families) {
 	p.eor |= f
 	m.ownDirty = m.ownDirty || p.Role == RoleBIRD
-	if p.nstale == 0 {
-		return
+	switch {
+	case p.nstale == 0:
+	case p.Role == RoleReflector:
+		m.startGrace(now, p)
+	default:
+		m.dropStale(now, p, f)
 	}
+}
+
+// dropStale withdraws the stale paths of a peer.
+func (m *Mesh) dropStale(now time.Time, p *peer, f Families) {
 	for b := range p.blocks {
 		if b.of(p).stale() && f.Has(FamilyOf(b.prefix.Addr())) {
 			m.lose(now, p, b.prefix)
@@ -376,6 +397,7 @@ func (m *Mesh) event(e Event) { m.ch.Events = append(m.ch.Events, e) }
 // finish closes a step: settles what it touched, latches what became true, and hands the changes over.
 func (m *Mesh) finish(now time.Time) Changes {
 	m.judgeFalls(now)
+	m.fillUp()
 	m.settle(now)
 	m.restBrakes()
 	if m.ownDirty {

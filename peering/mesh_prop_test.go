@@ -189,6 +189,13 @@ func checkMesh(t *rapid.T, m *Mesh, table map[netip.Prefix]netip.Addr, listed []
 	if n := m.clusters["cluster-2"].prefixes; n != fresh+stale {
 		t.Fatalf("cluster counts %d prefixes, has %d", n, fresh+stale)
 	}
+	for p := range m.limited {
+		for _, a := range p.refused {
+			if m.judge(p, a).accepts() && p.judgeLimits(m.blocks[a.Prefix], a).accepts() {
+				t.Fatalf("%s of %s is kept out although there is room", a.Prefix, p.Addr)
+			}
+		}
+	}
 	for _, b := range m.OwnBlocks() {
 		if !within(b, m.cfg.PodCIDRs) {
 			t.Fatalf("own block %s is outside our range", b)

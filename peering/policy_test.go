@@ -153,3 +153,51 @@ func TestLimitsKeepWhatIsHeld(t *testing.T) {
 		t.Errorf("a held prefix ran into the limit: %d", got)
 	}
 }
+
+func TestALimitThatHasRoomAgainIsFilledUp(t *testing.T) {
+	blocks := []netip.Prefix{pfx("20.1.0.0/26"), pfx("20.1.0.64/26"), pfx("20.1.0.128/26"), pfx("20.1.0.192/26")}
+	start := func(t *testing.T, l Limits) *tester {
+		t.Helper()
+		x := newTester(t, nodeA, nodeB)
+		r := testRoster(nodeA, nodeB)
+		r.Clusters[0].Limits = l
+		x.take(x.m.SetRoster(x.now, r))
+		return x
+	}
+	t.Run("of a node", func(t *testing.T) {
+		x := start(t, Limits{PerNode: 2})
+		x.up(nodeA, blocks[:3]...)
+		x.apply(Update{Peer: nodeA, Withdraw: blocks[:1]})
+		x.want(routes{blocks[1]: nodeA, blocks[2]: nodeA})
+		p := x.m.Status().Clusters[0].Peers[0]
+		if p.Received[0] != 2 || p.Accepted[0] != 2 || p.Rejected[ReasonLimitNode] != 1 {
+			t.Errorf("received %v, accepted %v, rejected %v", p.Received, p.Accepted, p.Rejected)
+		}
+	})
+	t.Run("of the cluster, by another node", func(t *testing.T) {
+		x := start(t, Limits{Total: 2})
+		x.up(nodeA, blocks[:2]...)
+		x.up(nodeB, blocks[2], blocks[3])
+		x.want(routes{blocks[0]: nodeA, blocks[1]: nodeA})
+		x.apply(Update{Peer: nodeA, Withdraw: blocks[:2]})
+		x.want(routes{blocks[2]: nodeB, blocks[3]: nodeB})
+	})
+	t.Run("not with what is refused for another reason", func(t *testing.T) {
+		x := start(t, Limits{PerNode: 1})
+		x.up(nodeA, blocks[0], blocks[1], pfx("30.1.0.0/26"))
+		x.apply(Update{Peer: nodeA, Withdraw: blocks[:1]})
+		x.want(routes{blocks[1]: nodeA})
+		if len(x.m.limited) != 0 {
+			t.Error("a peer that waits for nothing is still looked at")
+		}
+	})
+	t.Run("not with what was withdrawn or lost since", func(t *testing.T) {
+		x := start(t, Limits{PerNode: 1})
+		x.up(nodeA, blocks[:3]...)
+		x.apply(Update{Peer: nodeA, Withdraw: blocks[1:2]})
+		x.down(nodeA)
+		x.up(nodeA)
+		x.eor(nodeA)
+		x.want(routes{})
+	})
+}

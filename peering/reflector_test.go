@@ -148,7 +148,29 @@ func TestAReflectorComesBackWithOtherRoutes(t *testing.T) {
 	x.reflect(reflector1, announce(nodeA, blockA)...) // blockB has gone meanwhile, as far as this one knows
 	x.want(routes{blockA: nodeA, blockB: nodeB})      // the other may still have a client that this one lost
 	x.reflect(reflector2, announce(nodeA, blockA)...)
+	x.want(routes{blockA: nodeA, blockB: nodeB}) // and the clients of both may be late
+	if next := x.m.Next(); !next.Equal(x.now.Add(reflectorGrace)) {
+		t.Errorf("Next() = %s, want the end of the grace", next)
+	}
+	x.after(reflectorGrace)
 	x.want(routes{blockA: nodeA})
+}
+
+func TestTheClientsOfAReflectorComeLate(t *testing.T) {
+	x := newReflectedTester(t)
+	x.reflect(reflector1, seed()...)
+	x.reflect(reflector2, seed()...)
+	for _, r := range []netip.Addr{reflector1, reflector2} {
+		x.down(r)
+	}
+	x.reflect(reflector1) // none of its clients is back
+	x.after(reflectorGrace - 1)
+	x.apply(Update{Peer: reflector1, Announce: announce(nodeA, blockA)})
+	x.down(reflector1) // with it goes its End-of-RIB
+	x.after(time.Hour - reflectorGrace)
+	x.want(routes{blockA: nodeA, blockB: nodeB})
+	x.after(reflectorGrace - 1)
+	x.want(routes{blockA: nodeA}) // stale since a later loss than blockB
 }
 
 func TestAdoptedRoutesOfAReflectedCluster(t *testing.T) {
@@ -181,8 +203,10 @@ func TestAdoptedRoutesOfAReflectedCluster(t *testing.T) {
 	t.Run("a block that is gone goes when both have spoken", func(t *testing.T) {
 		x := adopt(t)
 		x.reflect(reflector1, announce(nodeA, blockA)...)
+		x.after(reflectorGrace)
 		x.want(routes{blockA: nodeA, blockB: nodeB})
 		x.reflect(reflector2, announce(nodeA, blockA)...)
+		x.after(reflectorGrace)
 		x.want(routes{blockA: nodeA})
 	})
 	t.Run("one reflector is gone for good", func(t *testing.T) {
@@ -288,6 +312,8 @@ func TestTheBrakeSeesNodesBehindReflectors(t *testing.T) {
 		for _, r := range []netip.Addr{reflector1, reflector2} {
 			x.reflect(r)
 		}
+		x.wantHeld(0)
+		x.after(reflectorGrace)
 		x.wantHeld(2)
 		x.after(10 * time.Second)
 		x.apply(Update{Peer: reflector2, Announce: seed()})

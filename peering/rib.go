@@ -31,6 +31,8 @@ type peer struct {
 	nstale  int                           // accepted paths that are stale
 	hops    map[netip.Addr]int            // of a reflector: accepted paths by next hop
 
+	graceEnd time.Time // of a reflector: when its End-of-RIB takes effect; zero: it has, or has not come
+
 	rejected map[Reason]uint64
 	last     []Rejection
 	told     map[Reason]time.Time
@@ -70,6 +72,9 @@ func (p *peer) tally(b *block, pa path, n int) {
 		p.nstale += n
 	}
 	p.count[familyIndex(b.prefix)] += n
+	if n < 0 && p.cluster != nil {
+		p.cluster.freed = true
+	}
 	if p.hops == nil {
 		return
 	}

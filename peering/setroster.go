@@ -72,46 +72,8 @@ func (m *Mesh) removePeer(p *peer) {
 		m.unset(p, b.prefix)
 	}
 	delete(m.peers, p.Addr)
+	delete(m.limited, p)
 	m.ownDirty = m.ownDirty || p.Role == RoleBIRD
-}
-
-// reconsider judges anew what the peers of some clusters have announced: what is accepted now may have to go, and then
-// what was refused may come.
-func (m *Mesh) reconsider(now time.Time, changed []*cluster) {
-	for _, step := range []func(time.Time, *peer){m.dismiss, m.admit} {
-		for _, p := range m.peers {
-			if slices.Contains(changed, p.cluster) {
-				step(now, p)
-			}
-		}
-	}
-}
-
-// dismiss drops what the policy accepted before and refuses now. Only what the peer announces at this moment counts as
-// refused: what it has ceased to announce can not come back by a wider policy.
-func (m *Mesh) dismiss(now time.Time, p *peer) {
-	for b := range p.blocks {
-		pa := *b.of(p)
-		a := Announcement{Prefix: b.prefix, NextHop: pa.nextHop, ASPath: m.plainASPath(p)}
-		v := m.judge(p, a)
-		if v.accepts() {
-			continue
-		}
-		if pa.fresh() {
-			m.tellRefused(now, p, a, v)
-		}
-		m.unset(p, b.prefix)
-	}
-}
-
-// admit takes what the policy refused before and accepts now.
-func (m *Mesh) admit(_ time.Time, p *peer) {
-	for _, a := range p.refused {
-		if m.judge(p, a).accepts() && p.judgeLimits(m.rib(p)[a.Prefix], a).accepts() {
-			delete(p.refused, a.Prefix)
-			m.set(path{peer: p, nextHop: a.NextHop}, a.Prefix)
-		}
-	}
 }
 
 // plainASPath is the AS_PATH of what the peer itself originates. The paths we keep do not store theirs: the policy has

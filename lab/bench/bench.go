@@ -52,7 +52,7 @@ func newBench(ctx context.Context, o options) (*bench, error) {
 		}
 		b.competitors = append(b.competitors, c)
 		if c.id == "frr" {
-			if err := prepareFRR(b.dir); err != nil {
+			if err := lab.PrepareFRR(b.dir); err != nil {
 				return nil, fmt.Errorf("preparing for FRR: %w", err)
 			}
 		}

@@ -3,12 +3,9 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"routed/lab"
 )
@@ -51,23 +48,4 @@ func startFRR(ctx context.Context, r *rig) ([]*child, error) {
 	}
 	bgpd, err := startTool(ctx, r, lab.FRR, "usr/lib/frr/bgpd", append(common(bgpdConf, "bgpd"), "-l", receiverAddr().String())...)
 	return []*child{zebra, bgpd}, err
-}
-
-// prepareFRR gives the sandbox what FRR insists on: root in the group frrvty, and a /var/tmp to write to.
-func prepareFRR(dir string) error {
-	group, err := os.ReadFile("/etc/group")
-	if err != nil {
-		return err
-	}
-	ours := filepath.Join(dir, "group")
-	if err := os.WriteFile(ours, append(group, "frrvty:x:65533:root\n"...), 0o644); err != nil {
-		return err
-	}
-	if err := unix.Mount(ours, "/etc/group", "", unix.MS_BIND, ""); err != nil {
-		return fmt.Errorf("mounting /etc/group: %w", err)
-	}
-	if err := unix.Mount("tmp", "/var/tmp", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=1777"); err != nil {
-		return fmt.Errorf("mounting /var/tmp: %w", err)
-	}
-	return nil
 }
