@@ -92,7 +92,7 @@ func (s *Speaker) serve(ctx context.Context, e *engine) {
 		e.attend(ctx, time.Now())
 		due.Stop()
 		if next := s.sessions.nextDue(); !next.IsZero() {
-			due.Reset(time.Until(next))
+			due.Reset(max(time.Until(next), attendPause))
 		}
 	}
 }

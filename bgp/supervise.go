@@ -25,7 +25,8 @@ const (
 	limitPause  = time.Minute      // a session with too many prefixes stays closed this long
 	stuckAfter  = 10 * time.Second // in OpenSent or OpenConfirm
 	dialLate    = 5 * time.Second
-	keyRetry    = 30 * time.Second // after the kernel refused a key: somebody has to raise a limit first
+	attendPause = 100 * time.Millisecond // between corrections that only time asks for: one that fails is no reason to spin
+	keyRetry    = 30 * time.Second       // after the kernel refused a key: somebody has to raise a limit first
 )
 
 // dialsFirst tells which end of a session opens it: between daemons the lower address, towards BIRD and reflectors we do.

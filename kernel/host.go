@@ -20,7 +20,7 @@ func (n *Netlink) DefaultAddress(ctx context.Context, ipv6 bool) (netip.Addr, er
 		family = unix.AF_INET6
 	}
 	var best *tableRoute
-	err := n.tables.routes(ctx, family, mainTable, unix.RTN_UNICAST, func(r tableRoute) {
+	err := n.tables.routes(ctx, family, mainTable, unix.RTN_UNICAST, nil, func(r tableRoute) {
 		if r.Prefix.Bits() == 0 && (best == nil || r.Metric < best.Metric) {
 			best = &r
 		}

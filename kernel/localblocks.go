@@ -111,7 +111,7 @@ func (b *localBlocks) read(ctx context.Context) ([]netip.Prefix, error) {
 		var blocks []netip.Prefix
 		var errs []error
 		for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-			errs = append(errs, b.table.routes(ctx, family, mainTable, unix.RTN_BLACKHOLE, func(r tableRoute) {
+			errs = append(errs, b.table.routes(ctx, family, mainTable, unix.RTN_BLACKHOLE, nil, func(r tableRoute) {
 				if b.isBlock(r.FIBRoute) {
 					blocks = append(blocks, r.Prefix)
 				}

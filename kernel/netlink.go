@@ -189,16 +189,16 @@ func (n *Netlink) Routes(ctx context.Context, table uint32, yield func([]FIBRout
 			}
 		}
 	}
-	n.tables.hash.Reset()
+	digest := n.tables.digester()
 	var errs []error
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		errs = append(errs, n.tables.routes(ctx, family, table, unix.RTN_UNSPEC, handle))
+		errs = append(errs, n.tables.routes(ctx, family, table, unix.RTN_UNSPEC, digest, handle))
 	}
 	flush()
 	if err := errors.Join(errs...); err != nil {
 		return 0, fmt.Errorf("dump table %d: %w", table, err)
 	}
-	return Digest(n.tables.hash.Sum64()), nil
+	return Digest(digest.Sum64()), nil
 }
 
 // Rules dumps the rules of both families.

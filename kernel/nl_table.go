@@ -14,7 +14,7 @@ import (
 type tableReader struct {
 	conn   *nlConn
 	strict bool // the kernel filters dumps (NETLINK_GET_STRICT_CHK, Linux 4.20)
-	hash   maphash.Hash
+	seed   maphash.Seed
 }
 
 func openTableReader() (*tableReader, error) {
@@ -23,14 +23,24 @@ func openTableReader() (*tableReader, error) {
 		return nil, err
 	}
 	strict := unix.SetsockoptInt(conn.fd, unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1) == nil
-	return &tableReader{conn: conn, strict: strict}, nil
+	return &tableReader{conn: conn, strict: strict, seed: maphash.MakeSeed()}, nil
 }
 
 func (t *tableReader) close() error { return t.conn.close() }
 
+// digester makes a hash for routes: those of one tableReader can be compared.
+func (t *tableReader) digester() *maphash.Hash {
+	var h maphash.Hash
+	h.SetSeed(t.seed)
+	return &h
+}
+
 // routes dumps one family of a table, one type of route or all (RTN_UNSPEC), and hands the routes over one by one. Where
-// the kernel cannot filter, or filters by less than asked, it is done here. A nil handle only takes the digest.
-func (t *tableReader) routes(ctx context.Context, family uint8, table uint32, typ uint8, handle func(tableRoute)) error {
+// the kernel cannot filter, or filters by less than asked, it is done here. What the kernel says goes to the digest as
+// well, unless that is nil; a nil handle only takes the digest.
+func (t *tableReader) routes(ctx context.Context, family uint8, table uint32, typ uint8, digest *maphash.Hash,
+	handle func(tableRoute),
+) error {
 	t.conn.mu.Lock()
 	defer t.conn.mu.Unlock()
 	if err := t.ask(family, table, typ); err != nil {
@@ -38,10 +48,15 @@ func (t *tableReader) routes(ctx context.Context, family uint8, table uint32, ty
 	}
 	var failed error
 	err := t.conn.dump(func(m message) {
-		if failed = errors.Join(failed, ctx.Err()); failed != nil || m.typ != unix.RTM_NEWROUTE {
+		if failed == nil {
+			failed = ctx.Err()
+		}
+		if failed != nil || m.typ != unix.RTM_NEWROUTE {
 			return // what is given up is read to its end all the same, so that the socket stays usable
 		}
-		_, _ = t.hash.Write(m.data) // never fails
+		if digest != nil {
+			_, _ = digest.Write(m.data) // never fails
+		}
 		if handle == nil {
 			return
 		}

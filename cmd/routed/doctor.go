@@ -2,11 +2,9 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 
 	"routed/doctor"
-	"routed/kernel"
 
 	"github.com/spf13/cobra"
 )
@@ -31,15 +29,11 @@ func runDoctor(cmd *cobra.Command, path, output string) error {
 	if err := checkOutput(output); err != nil {
 		return err
 	}
-	fib, err := kernel.NewNetlink()
-	if err != nil {
-		return fmt.Errorf("the kernel's route tables cannot be reached: %w", err)
-	}
-	defer fib.Close()
-	cfg, err := loadConfig(cmd.Context(), path, fib)
+	cfg, fib, err := openKernel(cmd.Context(), path)
 	if err != nil {
 		return err
 	}
+	defer fib.Close()
 	report := doctor.Examine(doctor.Look(cmd.Context(), cfg, kernelConfig(cfg, nil, nil), fib, os.DirFS("/proc"), os.Geteuid()))
 	out := cmd.OutOrStdout()
 	if output == "json" {

@@ -19,15 +19,11 @@ func newFlushCommand() *cobra.Command {
 			"daemon first: a running one puts everything back.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			fib, err := kernel.NewNetlink()
-			if err != nil {
-				return fmt.Errorf("the kernel's route tables cannot be reached: %w", err)
-			}
-			defer fib.Close()
-			cfg, err := loadConfig(cmd.Context(), path, fib)
+			cfg, fib, err := openKernel(cmd.Context(), path)
 			if err != nil {
 				return err
 			}
+			defer fib.Close()
 			removed, err := kernel.Flush(cmd.Context(), kernelConfig(cfg, nil, nil), fib)
 			fmt.Fprintf(cmd.OutOrStdout(), "removed %d routes (table %d, protocol %d) and %d rules\n",
 				removed.Routes, cfg.Kernel.Table, cfg.Kernel.Protocol, removed.Rules)

@@ -50,6 +50,20 @@ func askKernel() (facts, error) {
 	return fib, nil
 }
 
+// openKernel is for commands that work on the kernel as a configuration says: it reads the one and opens the other, which
+// the caller closes.
+func openKernel(ctx context.Context, path string) (*config.Config, *kernel.Netlink, error) {
+	fib, err := kernel.NewNetlink()
+	if err != nil {
+		return nil, nil, fmt.Errorf("the kernel's route tables cannot be reached: %w", err)
+	}
+	cfg, err := loadConfig(ctx, path, fib)
+	if err != nil {
+		return nil, nil, errors.Join(err, fib.Close())
+	}
+	return cfg, fib, nil
+}
+
 // topology is the host's links and addresses now.
 func (a ask) topology(ctx context.Context) (kernel.Topology, error) {
 	host, err := a()

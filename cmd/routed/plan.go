@@ -41,15 +41,11 @@ func newPlanCommand() *cobra.Command {
 
 // printPlan prints the plan and reports whether there is something in it to do.
 func printPlan(ctx context.Context, out io.Writer, path string) (pending bool, err error) {
-	fib, err := kernel.NewNetlink()
-	if err != nil {
-		return false, fmt.Errorf("the kernel's route tables cannot be reached: %w", err)
-	}
-	defer fib.Close()
-	cfg, err := loadConfig(ctx, path, fib)
+	cfg, fib, err := openKernel(ctx, path)
 	if err != nil {
 		return false, err
 	}
+	defer fib.Close()
 	wanted, known, err := wantedRoutes(ctx, out, cfg)
 	if err != nil {
 		return false, err

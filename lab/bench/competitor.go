@@ -70,7 +70,7 @@ const (
 
 // The two ends of the link.
 func senderAddr() netip.Addr   { return netip.AddrFrom4([4]byte{192, 0, 2, 1}) }
-func birdAddr() netip.Addr     { return netip.AddrFrom4([4]byte{192, 0, 2, 3}) } // of the receiver's BIRD, at the sender's end
+func loopback() netip.Addr     { return netip.AddrFrom4([4]byte{127, 0, 0, 1}) }
 func receiverAddr() netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, 2}) }
 
 // writeConfig executes a template with what every configuration needs to know into a file of the rig.
@@ -81,7 +81,7 @@ func writeConfig(r *rig, name, text string) (path string, err error) {
 	}
 	var out strings.Builder
 	err = t.Execute(&out, map[string]any{
-		"Dir": r.dir, "ASN": asn, "Sender": senderAddr(), "BIRD": birdAddr(), "Receiver": receiverAddr(), "Limit": maxRoutes + spareBlocks,
+		"Dir": r.dir, "ASN": asn, "Sender": senderAddr(), "Receiver": receiverAddr(), "Limit": maxRoutes + spareBlocks,
 	})
 	if err != nil {
 		return "", err

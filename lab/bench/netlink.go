@@ -12,46 +12,51 @@ import (
 )
 
 // netlinkIn opens a socket of NETLINK_ROUTE in a namespace, a member of the groups.
-func netlinkIn(ns lab.Namespace, groups uint32) (int, error) {
-	// The thread that visits must be back before anybody else gets it; when it cannot, it is left locked and ends with
-	// its goroutine. The socket stays where it was opened.
-	type opened struct {
-		fd  int
-		err error
+func netlinkIn(ns lab.Namespace, groups uint32) (fd int, err error) {
+	err = inside(ns, func() (err error) {
+		fd, err = listenHere(groups)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("a netlink socket in %s: %w", ns, err)
 	}
-	out := make(chan opened)
+	return fd, nil
+}
+
+// inside has f open sockets in a namespace; they stay where they were opened.
+func inside(ns lab.Namespace, f func() error) error {
+	// The thread that visits must be back before anybody else gets it; when it cannot, it is left locked and ends with
+	// its goroutine.
+	out := make(chan error)
 	go func() {
 		runtime.LockOSThread()
-		fd, err := visit(ns, groups)
-		if err == nil {
+		back, err := visit(ns, f)
+		if back {
 			runtime.UnlockOSThread()
 		}
-		out <- opened{fd, err}
+		out <- err
 	}()
-	o := <-out
-	if o.err != nil {
-		return 0, fmt.Errorf("a netlink socket in %s: %w", ns, o.err)
-	}
-	return o.fd, nil
+	return <-out
 }
 
 // visit takes the calling thread to the namespace and back.
-func visit(ns lab.Namespace, groups uint32) (int, error) {
+func visit(ns lab.Namespace, f func() error) (back bool, err error) {
 	home, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
-		return 0, err
+		return true, err
 	}
 	defer home.Close()
 	name, err := os.Open("/run/netns/" + string(ns))
 	if err != nil {
-		return 0, err
+		return true, err
 	}
 	defer name.Close()
 	if err := unix.Setns(int(name.Fd()), unix.CLONE_NEWNET); err != nil {
-		return 0, err
+		return true, err
 	}
-	fd, err := listenHere(groups)
-	return fd, errors.Join(err, unix.Setns(int(home.Fd()), unix.CLONE_NEWNET))
+	failed := f()
+	err = unix.Setns(int(home.Fd()), unix.CLONE_NEWNET)
+	return err == nil, errors.Join(failed, err)
 }
 
 func listenHere(groups uint32) (int, error) {

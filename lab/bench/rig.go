@@ -51,7 +51,6 @@ func (r *rig) build(ctx context.Context) error {
 		"netns add "+string(r.ns),
 		"link add "+senderLink+" type veth peer name eth0 netns "+string(r.ns),
 		fmt.Sprintf("address add %s/24 dev %s", senderAddr(), senderLink),
-		fmt.Sprintf("address add %s/24 dev %s", birdAddr(), senderLink),
 		"link set "+senderLink+" up")
 	if err != nil {
 		return err
@@ -95,10 +94,12 @@ func (r *rig) begin(ctx context.Context) error {
 	return err
 }
 
-// beginBIRD opens the session of the receiver's BIRD, which has one block.
+// beginBIRD opens the session of the receiver's BIRD, which has one block and speaks from within the node.
 func (r *rig) beginBIRD(ctx context.Context) error {
-	var err error
-	r.bird, err = dialSpeaker(ctx, birdAddr(), netip.AddrPortFrom(receiverAddr(), r.port))
+	err := inside(r.ns, func() (err error) {
+		r.bird, err = dialSpeaker(ctx, receiverAddr(), netip.AddrPortFrom(loopback(), r.port))
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// routedText is a node with one remote node that may announce all there is. Its BIRD, a part of the sender's, opens the
-// session itself and is not where it would be dialled.
+// routedText is a node with one remote node that may announce all there is. Its BIRD opens the session.
 const routedText = `cluster:
   name: receiver
   podCIDRs: [10.1.0.0/16]
@@ -16,7 +15,7 @@ const routedText = `cluster:
 node:
   address: {{.Receiver}}
 bird:
-  dial: {{.BIRD}}:179
+  accept: 127.0.0.1
 remotes:
   - name: sender
     podCIDRs: [20.0.0.0/8]
