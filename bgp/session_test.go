@@ -84,6 +84,9 @@ func checkChanges(t *testing.T, ra, rb *rig, a netip.Addr) {
 }
 
 func TestNothingIsPassedOnOrToldToBIRD(t *testing.T) {
+	if !alone(t) {
+		return
+	}
 	a, b := pair(t, 3, 64512, 64512)
 	c := node{addr("127.9.3.3"), 64512, a.port}
 	ra, rb, rc := start(t, a.config()), start(t, b.config()), start(t, c.config())
@@ -115,6 +118,9 @@ func TestNothingIsPassedOnOrToldToBIRD(t *testing.T) {
 }
 
 func TestOnlyTheFamiliesInUse(t *testing.T) {
+	if !alone(t) {
+		return
+	}
 	a, b := pair(t, 4, 64512, 64512)
 	ca := a.config()
 	ca.NextHop6 = netip.Addr{}
@@ -135,6 +141,9 @@ func TestOnlyTheFamiliesInUse(t *testing.T) {
 }
 
 func TestSetPeersTouchesOnlyWhatChanged(t *testing.T) {
+	if !alone(t) {
+		return
+	}
 	a, b := pair(t, 5, 64512, 64512)
 	c := node{addr("127.9.5.3"), 64512, a.port}
 	ra, rb, rc := start(t, a.config()), start(t, b.config()), start(t, c.config())
@@ -210,6 +219,9 @@ func TestMesh(t *testing.T) {
 
 // TestIPv6Session has one address only, so that nobody dials first and both must after a while.
 func TestIPv6Session(t *testing.T) {
+	if !alone(t) {
+		return
+	}
 	one := addr("::1")
 	a, b := node{one, 64512, freePort(t)}, node{one, 64513, freePort(t)}
 	conf := func(n node, id string) Config {
@@ -228,6 +240,9 @@ func TestIPv6Session(t *testing.T) {
 
 // TestHoldTime: a change holds from the next session on, and leaves the present one alone. The lower one counts.
 func TestHoldTime(t *testing.T) {
+	if !alone(t) {
+		return
+	}
 	a, b := pair(t, 7, 64512, 64512)
 	ra, rb := start(t, a.config()), start(t, b.config())
 	toB, toA := b.as(a, peering.IPv4), a.as(b, peering.IPv4)
