@@ -45,6 +45,17 @@ func TestReasons(t *testing.T) {
 	lose("too many", "more prefixes than the backstop allows", 9, func(p *rawPeer) {
 		p.send(update(attrs(originIGPAttr, emptyASPath, nextHopAttr, localPref), 24, 10, 1, 0, 24, 10, 1, 1, 24, 10, 1, 2, 24, 10, 1, 3))
 	})
+	flaps := r.flaps(raw)
+	for range 5 { // closed for limitPause
+		again := dialRaw(t, raw, a, 255)
+		if again.open(raw, 9) {
+			t.Error("the session with too many prefixes was taken again at once")
+		}
+		_ = again.conn.Close()
+	}
+	if r.flaps(raw) != flaps {
+		t.Error("it flaps")
+	}
 }
 
 // TestWeighedSessionStays: peers that change their mind all the time are weighed again and again, and are within their

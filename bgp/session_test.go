@@ -17,18 +17,22 @@ func TestTwoDaemons(t *testing.T) {
 	for i, tc := range []struct {
 		name       string
 		asnA, asnB uint32
+		hops       uint8
 		path       []uint32
 	}{
-		{"iBGP", 64512, 64512, []uint32{}},
-		{"eBGP", 64512, 4200000001, []uint32{64512}},
+		{"iBGP", 64512, 64512, 1, []uint32{}},
+		{"eBGP", 64512, 4200000001, 1, []uint32{64512}},
+		{"eBGP, multihop, the other way", 4200000001, 64512, 16, []uint32{4200000001}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a, b := pair(t, 1+i, tc.asnA, tc.asnB)
 			ra, rb := start(t, a.config()), start(t, b.config())
 			ra.advertise(t, "10.1.0.0/26", "fd01::/122")
 			began := time.Now()
-			ra.peers(t, b.as(a, both))
-			rb.peers(t, a.as(b, both))
+			toB, toA := b.as(a, both), a.as(b, both)
+			toB.MaxHops, toA.MaxHops = tc.hops, tc.hops
+			ra.peers(t, toB)
+			rb.peers(t, toA)
 			within(t, 3*time.Second, "established on both sides", func() bool { return ra.isUp(b.addr) && rb.isUp(a.addr) })
 			t.Logf("established after %s", time.Since(began))
 
