@@ -262,14 +262,14 @@ func (o *ours) wantRoutes(ctx context.Context, f *foreignPeer, blocks ...netip.P
 	})
 }
 
-// wantPeer waits until the session is up, has its blocks and End-of-RIB, and until the peer has our block.
-func (o *ours) wantPeer(ctx context.Context, f *foreignPeer, restart bool, blocks int) error {
+// wantPeer waits until the session is up, has both blocks and its End-of-RIB, and until the peer has our block.
+func (o *ours) wantPeer(ctx context.Context, f *foreignPeer, restart bool) error {
 	err := lab.WaitFor(ctx, "the session with "+f.Spec.Name, func(ctx context.Context) error {
 		p, err := o.peer(ctx, f.Spec.Addr)
 		if err != nil {
 			return err
 		}
-		if !p.Up || len(p.Prefixes) != 1 || p.Prefixes[0].Accepted != blocks || f.endOfRIB[restart] != (len(p.EndOfRIB) == 1) {
+		if !p.Up || len(p.Prefixes) != 1 || p.Prefixes[0].Accepted != 2 || f.endOfRIB[restart] != (len(p.EndOfRIB) == 1) {
 			return fmt.Errorf("%+v", p)
 		}
 		return nil
@@ -315,6 +315,7 @@ func TestForeignPeers(t *testing.T) {
 
 // testConverges: not every peer sends its End-of-RIB.
 func (o *ours) testConverges(t *testing.T, began time.Time) {
+	t.Helper()
 	var s admin.Status
 	must(t, lab.WaitFor(o.ctx, "convergence", func(ctx context.Context) error {
 		if err := o.ask(ctx, &s, "status"); err != nil {
@@ -333,13 +334,14 @@ func (o *ours) testConverges(t *testing.T, began time.Time) {
 }
 
 func (o *ours) testForeign(t *testing.T, f *foreignPeer, restart bool) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(o.ctx, healthyLimit)
 	defer cancel()
 	if restart {
 		must(t, f.Kill(ctx))
 		must(t, f.begin(ctx, restart))
 	}
-	must(t, o.wantPeer(ctx, f, restart, 2))
+	must(t, o.wantPeer(ctx, f, restart))
 	must(t, o.wantRoutes(ctx, f, f.kept, f.extra))
 	must(t, f.withdraw(ctx))
 	must(t, o.wantRoutes(ctx, f, f.kept))
@@ -357,7 +359,7 @@ func (o *ours) testForeign(t *testing.T, f *foreignPeer, restart bool) {
 		return err
 	}))
 	must(t, f.begin(ctx, restart))
-	must(t, o.wantPeer(ctx, f, restart, 2))
+	must(t, o.wantPeer(ctx, f, restart))
 	must(t, o.wantRoutes(ctx, f, f.kept, f.extra))
 	must(t, monitor.Close())
 	if lost := monitor.Lost(func(r lab.Route) bool { return isMesh(r) && r.Via == f.Spec.Addr }); len(lost) > 0 {
