@@ -114,7 +114,8 @@ func testIntruders(t *testing.T, peerAddr netip.Addr, do func(context.Context, n
 		in := intrude(t, peer.addr, a, do)
 		eventually(t, "intruders there", func() bool { return in.connections.Load() > 3 })
 	}
-	for round := range 3 {
+	const rounds = 3
+	for round := range rounds {
 		began := time.Now()
 		truePeer.peers(t, toHere...)
 		for i, r := range rigs {
@@ -127,6 +128,9 @@ func testIntruders(t *testing.T, peerAddr netip.Addr, do func(context.Context, n
 		}
 	}
 	for _, r := range rigs {
+		if n := r.flaps(peer.addr); n != rounds {
+			t.Errorf("the session came up %d times, want %d", n, rounds)
+		}
 		if r.flaps(healthy.addr) != 1 || !r.isUp(healthy.addr) {
 			t.Errorf("the healthy session was disturbed: %s", r.lastDown(healthy.addr))
 		}

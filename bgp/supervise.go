@@ -23,7 +23,7 @@ import (
 // until nothing has come of it for dialLate.
 const (
 	reviveEvery = 10 * time.Second // sooner after the last time it waits for revivePause, which damps oscillation
-	revivePause = 3 * time.Second
+	revivePause = 2 * time.Second
 	limitPause  = time.Minute     // a session with too many prefixes stays closed this long
 	stuckAfter  = 4 * time.Second // in OpenSent or OpenConfirm
 	dialLate    = 5 * time.Second
