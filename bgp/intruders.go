@@ -114,7 +114,7 @@ func (ls listeners) ignore(addrs []netip.Addr) error {
 
 const (
 	netOffset  = 0xfff00000 // SKF_NET_OFF (include/uapi/linux/filter.h): offsets from the IP header
-	maxFilter  = 4096       // BPF_MAXINSNS
+	maxFilter  = 256        // instructions: 127 IPv4 or 28 IPv6 addresses; they count against net.core.optmem_max, as keys do
 	sourceIPv4 = 12
 	sourceIPv6 = 8
 )
