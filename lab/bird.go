@@ -3,6 +3,7 @@ package lab
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -21,7 +22,61 @@ type birdState struct {
 	BIRD
 	found  Found
 	peered bool // its configuration has the session with routed
-	proc   *process
+	procs  []*process
+}
+
+// birdDaemon is one process of BIRD: BIRD 1.6 has one for each family.
+type birdDaemon struct {
+	suffix   string // of its program and its files
+	families []birdFamily
+}
+
+// birdDaemons are the processes that the node's BIRD consists of.
+func (node *Node) birdDaemons() []birdDaemon {
+	all := node.birdFamilies()
+	if node.bird.Tool != BIRD16 {
+		return []birdDaemon{{families: all}}
+	}
+	var out []birdDaemon
+	for _, f := range all {
+		out = append(out, birdDaemon{suffix: f.Suffix(), families: []birdFamily{f}})
+	}
+	return out
+}
+
+func (node *Node) birdFamilies() []birdFamily {
+	var out []birdFamily
+	for _, a := range node.Spec.Addrs() {
+		f := birdFamily{Addr: a, Pool: node.Cluster.rangeFor(a)}
+		for _, b := range node.blocks {
+			if b.Addr().Is6() == a.Is6() {
+				f.Blocks = append(f.Blocks, b)
+			}
+		}
+		for _, other := range node.Cluster.Nodes {
+			if other.Name != node.Spec.Name {
+				f.Mesh = append(f.Mesh, other.AddrFor(a))
+			}
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// routerID is what Calico sets: the IPv4 address, and without one a hash of the node's name (CALICO_ROUTER_ID=hash).
+func (node *Node) routerID() netip.Addr {
+	if node.Spec.Addr.IsValid() {
+		return node.Spec.Addr
+	}
+	sum := sha256.Sum256([]byte(node.Spec.Name))
+	if sum[0] > 223 {
+		sum[0] -= 32
+	}
+	return netip.AddrFrom4([4]byte(sum[:4]))
+}
+
+func (node *Node) birdRunning() bool {
+	return len(node.bird.procs) > 0 && !slices.ContainsFunc(node.bird.procs, func(p *process) bool { return !p.running() })
 }
 
 // StartBIRD starts the node's BIRD and returns when it answers birdc. It knows of no routed yet: [Node.PeerBIRD] adds
@@ -31,29 +86,35 @@ type birdState struct {
 // It runs with -R, as Calico runs it: routes that an earlier BIRD left in the kernel are kept while sessions come up
 // again. Until every peer of its configuration has answered, or for 240 s, it programs nothing.
 func (node *Node) StartBIRD(ctx context.Context, bird BIRD) error {
-	if node.bird.proc.running() {
+	if node.birdRunning() {
 		return errors.New("BIRD runs already")
 	}
 	found, err := bird.Tool.Find()
 	if err != nil {
 		return err
 	}
-	node.bird.BIRD, node.bird.found = bird, found
+	node.bird.BIRD, node.bird.found, node.bird.procs = bird, found, nil
 	if bird.Tool == StandIn {
 		return node.startStandIn(ctx)
 	}
 	if err := node.writeBIRDConfig(); err != nil {
 		return err
 	}
-	cmd := node.Command(context.WithoutCancel(ctx), found.Path("usr/sbin/bird"),
-		"-f", "-R", "-c", node.birdFile("bird.cfg"), "-s", node.birdFile("bird.ctl"), "-P", node.birdFile("bird.pid"))
-	cmd.Env = append(os.Environ(), found.Env()...)
-	if node.bird.proc, err = startProcess("bird", cmd, node.birdFile("bird.out")); err != nil {
-		return err
+	for _, d := range node.birdDaemons() {
+		cmd := node.Command(context.WithoutCancel(ctx), found.Path("usr/sbin/bird"+d.suffix),
+			"-f", "-R", "-c", node.birdFile("bird"+d.suffix+".cfg"), "-s", node.birdSocket(d), "-P", node.birdFile("bird"+d.suffix+".pid"))
+		cmd.Env = append(os.Environ(), found.Env()...)
+		p, err := startProcess("bird"+d.suffix, cmd, node.birdFile("bird.out"))
+		if err != nil {
+			return err
+		}
+		node.bird.procs = append(node.bird.procs, p)
 	}
 	return WaitFor(ctx, "BIRD to answer", func(ctx context.Context) error {
-		if !node.bird.proc.running() {
-			return fmt.Errorf("it ended, see %s: %w", node.birdFile("bird.out"), node.bird.proc.err)
+		for _, p := range node.bird.procs {
+			if !p.running() {
+				return fmt.Errorf("%s ended, see %s: %w", p.name, node.birdFile("bird.out"), p.err)
+			}
 		}
 		_, err := node.Birdc(ctx, "show", "status")
 		return err
@@ -74,27 +135,26 @@ func (node *Node) birdFile(name string) string { return filepath.Join(node.Dir, 
 // BIRDLog is the path of BIRD's log.
 func (node *Node) BIRDLog() string { return node.birdFile("bird.log") }
 
-// BIRDConfig is the text of the node's bird.cfg as it would be written now.
-func (node *Node) BIRDConfig() string {
-	var mesh []netip.Addr
-	for _, other := range node.Cluster.Nodes {
-		if other.Addr != node.Spec.Addr {
-			mesh = append(mesh, other.Addr)
-		}
+func (node *Node) birdSocket(d birdDaemon) string { return node.birdFile("bird" + d.suffix + ".ctl") }
+
+func (node *Node) birdConfig(d birdDaemon) birdConfig {
+	c := birdConfig{
+		Two: node.bird.Tool == BIRD2, Log: node.BIRDLog(), RouterID: node.routerID(), ASN: node.Cluster.ASN, Families: d.families,
+		OneSession: node.bird.OneSession, NewTimers: node.bird.Peering != Dial || node.bird.Tool == BIRD2,
 	}
-	peering := NoPeering
 	if node.bird.peered {
-		peering = node.bird.Peering
+		c.Peering = node.bird.Peering
 	}
-	return birdConfig{
-		Two: node.bird.Tool == BIRD2, Log: node.BIRDLog(), Addr: node.Spec.Addr, ASN: node.Cluster.ASN,
-		Pool: node.Cluster.PodCIDR, Blocks: node.blocks, Mesh: mesh,
-		Peering: peering, NewTimers: node.bird.Peering != Dial || node.bird.Tool == BIRD2,
-	}.String()
+	return c
 }
 
 func (node *Node) writeBIRDConfig() error {
-	return os.WriteFile(node.birdFile("bird.cfg"), []byte(node.BIRDConfig()), 0o644)
+	for _, d := range node.birdDaemons() {
+		if err := os.WriteFile(node.birdFile("bird"+d.suffix+".cfg"), []byte(node.birdConfig(d).String()), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // reconfigureBIRD has a running BIRD read its configuration anew, as Calico's confd does.
@@ -109,7 +169,7 @@ func (node *Node) reconfigureBIRD(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !strings.Contains(out, "Reconfigur") {
+	if strings.Count(out, "Reconfigur") < len(node.birdDaemons()) {
 		return fmt.Errorf("birdc configure: %s", strings.TrimSpace(out))
 	}
 	return nil
@@ -146,24 +206,42 @@ func (node *Node) RemoveBlock(ctx context.Context, block netip.Prefix) error {
 	return node.reconfigureBIRD(ctx)
 }
 
+// BIRD is how the node's BIRD was started last.
+func (node *Node) BIRD() BIRD { return node.bird.BIRD }
+
 // StopBIRD ends BIRD in order: its sessions are closed with a Cease, and `persist` leaves its routes in the kernel.
 func (node *Node) StopBIRD(ctx context.Context) error {
-	return node.bird.proc.end(ctx, syscall.SIGTERM)
+	return node.endBIRD(func(p *process) error { return p.end(ctx, syscall.SIGTERM) })
 }
 
 // KillBIRD ends BIRD by SIGKILL.
-func (node *Node) KillBIRD(ctx context.Context) error { return node.bird.proc.kill(ctx) }
+func (node *Node) KillBIRD(ctx context.Context) error {
+	return node.endBIRD(func(p *process) error { return p.kill(ctx) })
+}
 
-// Birdc runs one command of BIRD's command line and returns its answer.
-func (node *Node) Birdc(ctx context.Context, words ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, node.bird.found.Path("usr/sbin/birdc"), append([]string{"-s", node.birdFile("bird.ctl")}, words...)...)
-	cmd.Env = append(os.Environ(), node.bird.found.Env()...)
-	out, err := output(cmd)
-	if err != nil {
-		return "", err
+func (node *Node) endBIRD(end func(*process) error) error {
+	var errs []error
+	for _, p := range node.bird.procs {
+		errs = append(errs, end(p))
 	}
-	_, answer, _ := strings.Cut(out, "\n") // the first line is "BIRD … ready."
-	return answer, nil
+	return errors.Join(errs...)
+}
+
+// Birdc runs one command of BIRD's command line and returns its answer, that of both daemons where there are two.
+func (node *Node) Birdc(ctx context.Context, words ...string) (string, error) {
+	var all string
+	for _, d := range node.birdDaemons() {
+		program := node.bird.found.Path("usr/sbin/birdc" + d.suffix)
+		cmd := exec.CommandContext(ctx, program, append([]string{"-s", node.birdSocket(d)}, words...)...)
+		cmd.Env = append(os.Environ(), node.bird.found.Env()...)
+		out, err := output(cmd)
+		if err != nil {
+			return "", err
+		}
+		_, answer, _ := strings.Cut(out, "\n") // the first line is "BIRD … ready."
+		all += answer
+	}
+	return all, nil
 }
 
 // BIRDProtocol is one line of BIRD's `show protocols`.
@@ -238,10 +316,12 @@ func (node *Node) checkBIRDMesh(ctx context.Context) error {
 	}
 	want := map[netip.Prefix]netip.Addr{}
 	for _, other := range node.net.NodesOf(node.Cluster.Name) {
-		for _, b := range other.blocks {
-			want[b] = netip.Addr{}
-			if other != node {
-				want[b] = other.Spec.Addr
+		for _, b := range other.Announced() {
+			switch {
+			case other != node:
+				want[b] = other.Spec.AddrFor(b.Addr())
+			case !b.IsSingleIP():
+				want[b] = netip.Addr{}
 			}
 		}
 	}
