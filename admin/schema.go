@@ -59,7 +59,7 @@ type Problem struct {
 // Node is the node and the daemon on it.
 type Node struct {
 	Cluster  string     `json:"cluster"`
-	Address  netip.Addr `json:"address"`
+	Address  netip.Addr `json:"address,omitzero"` // IPv4; absent: it has none
 	Address6 netip.Addr `json:"address6,omitzero"`
 	RouterID netip.Addr `json:"router_id"`
 	Release  string     `json:"release"` // of the running program

@@ -324,7 +324,7 @@ func TestNodeAddresses(t *testing.T) {
 				}
 				return "9.9.9.9"
 			}})
-			got := ""
+			var got string
 			if err != nil {
 				got = strings.Join(problems(t, err), "\n")
 			} else {

@@ -19,8 +19,9 @@ import (
 // RFC 6286 allows any identifier but zero, and BIRD, GoBGP and FRR since 7.5 do so. Quagga and older FRR refuse this
 // range: beside one of those set node.routerID.
 //
-// A node without an IPv4 address gets 28 bits of a hash of the other: of two nodes with 100 remote ones each, one pair in
-// 25,000 meshes has the same. Calico's own hash (CALICO_ROUTER_ID=hash) ends at 223.255.255.255, so it is no BIRD's either.
+// A node without an IPv4 address gets 28 bits of a hash of the other: between two clusters of 100 nodes each, one mesh in
+// 27,000 has the same one on both sides. Calico's own hash (CALICO_ROUTER_ID=hash) ends at 223.255.255.255, so it is no
+// BIRD's either.
 func deriveRouterID(n Node) (id netip.Addr, ok bool) {
 	if !n.Address.IsValid() {
 		a := n.Address6.As16()

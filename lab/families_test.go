@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -31,11 +32,7 @@ func threeClusters() lab.Topology {
 			n.Pods = append(n.Pods, netip.MustParseAddr(p))
 		}
 		for _, p := range n.Pods[:2] { // the others are borrowed
-			block, err := p.Prefix(p.BitLen() - 6)
-			if err != nil {
-				panic(err)
-			}
-			n.Blocks = append(n.Blocks, block)
+			n.Blocks = append(n.Blocks, netip.PrefixFrom(p, p.BitLen()-6).Masked())
 		}
 		return n
 	}
@@ -57,7 +54,9 @@ func prefix(format string, args ...any) netip.Prefix {
 	return netip.MustParsePrefix(fmt.Sprintf(format, args...))
 }
 
-func addr(format string, args ...any) netip.Addr { return netip.MustParseAddr(fmt.Sprintf(format, args...)) }
+func addr(format string, args ...any) netip.Addr {
+	return netip.MustParseAddr(fmt.Sprintf(format, args...))
+}
 
 // newFamilies is a mesh whose clusters run their BIRDs in different ways.
 func newFamilies(t *testing.T, topology lab.Topology, birds map[string]lab.BIRD) *mesh {
@@ -234,16 +233,31 @@ func (m *mesh) testRestartWithoutBIRD(t *testing.T) {
 	}
 }
 
-// testDoctorOfIPv6: nothing is wrong, and IPv4 is nobody's concern.
+// testDoctorOfIPv6: nothing is wrong, and IPv4 is nobody's concern. The node's address need not be said.
 func (m *mesh) testDoctorOfIPv6(t *testing.T) {
-	node := m.Nodes()[0]
-	for command, never := range map[string][]string{
-		"doctor": {"warning", "failed", "ipv4"}, "check": {"warning", "0.0.0.0", "127.0.0.1 ", "/32", "invalid"},
+	node, path := m.Nodes()[0], m.Nodes()[0].RoutedConfigPath()
+	config, err := os.ReadFile(path)
+	must(t, err)
+	said := fmt.Sprintf("node:\n  address6: %q\n", node.Spec.Addr6)
+	unsaid := path + ".unsaid"
+	must(t, os.WriteFile(unsaid, []byte(strings.Replace(string(config), said, "", 1)), 0o600))
+	var outs []string
+	for _, run := range []struct {
+		command, path string
+		never         []string
+	}{
+		{"doctor", path, []string{"warning", "failed", "ipv4"}},
+		{"check", path, []string{"warning", "0.0.0.0", "127.0.0.1 ", "/32", "invalid"}},
+		{"check", unsaid, nil},
 	} {
-		out, status, err := node.Routed(m.ctx, command, "--config", node.RoutedConfigPath())
+		out, status, err := node.Routed(m.ctx, run.command, "--config", run.path)
 		must(t, err)
-		if status != 0 || slices.ContainsFunc(never, func(s string) bool { return strings.Contains(out, s) }) {
-			t.Errorf("routed %s exits %d and says:\n%s", command, status, out)
+		if status != 0 || slices.ContainsFunc(run.never, func(s string) bool { return strings.Contains(out, s) }) {
+			t.Errorf("routed %s exits %d and says:\n%s", run.command, status, out)
 		}
+		outs = append(outs, strings.Replace(out, run.path, "", 1))
+	}
+	if !strings.Contains(string(config), said) || outs[1] != outs[2] {
+		t.Errorf("with its address said:\n%s\nand without:\n%s", outs[1], outs[2])
 	}
 }

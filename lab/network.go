@@ -2,8 +2,6 @@ package lab
 
 import (
 	"context"
-	"crypto/sha1" //nolint:gosec // Calico names interfaces by it; nothing is secured
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -21,12 +19,6 @@ const (
 	lanNamespace = "lan"
 	lanBridge    = "br0"
 	netnsDir     = "/run/netns/" // where ip netns keeps the names, the sandbox's own
-	// podGateway is what Calico gives every pod as its default gateway; the node answers for it by proxy ARP.
-	podGateway = "169.254.1.1"
-	// podGatewayMAC is the address of the node's side of every pod's veth pair, and podGateway6 what the kernel makes of it
-	// (RFC 4291 appendix A): the default gateway of IPv6 pods.
-	podGatewayMAC = "ee:ee:ee:ee:ee:ee"
-	podGateway6   = "fe80::ecee:eeff:feee:eeee"
 	// buildTimeout bounds everything Build does; it takes well below a second.
 	buildTimeout = 30 * time.Second
 )
@@ -148,9 +140,6 @@ func Each(ctx context.Context, nodes []*Node, f func(context.Context, *Node) err
 	}
 	return g.Wait()
 }
-
-// PodNamespace is the namespace of a pod of this network.
-func PodNamespace(pod netip.Addr) Namespace { return Namespace("pod-" + pod.String()) }
 
 // Blocks are the node's pod blocks now.
 func (node *Node) Blocks() []netip.Prefix { return slices.Clone(node.blocks) }
@@ -295,22 +284,6 @@ func (node *Node) build(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-func buildPod(ctx context.Context, pod netip.Addr) error {
-	lines := []string{"link set lo up", addAddress(pod, pod.BitLen(), "eth0"), "link set eth0 up"}
-	if pod.Is6() {
-		return PodNamespace(pod).batch(ctx, append(lines, "route add default via "+podGateway6+" dev eth0 onlink")...)
-	}
-	return PodNamespace(pod).batch(ctx, append(lines,
-		"route add "+podGateway+" dev eth0 scope link",
-		"route add default via "+podGateway+" dev eth0")...)
-}
-
-// caliInterface names the node's side of a pod's veth pair as Calico does: cali and 11 digits of a hash.
-func caliInterface(pod netip.Addr) string {
-	sum := sha1.Sum([]byte("default." + pod.String())) //nolint:gosec // a name, see the import
-	return "cali" + hex.EncodeToString(sum[:])[:11]
 }
 
 // ipBatch runs lines of `ip` in the sandbox's own namespace.

@@ -97,15 +97,15 @@ func routeFlags() []string {
 // RouteText is what `ip route show table TABLE` prints on the node, and `ip -6 route` when it has an IPv6 address; empty for
 // a table that does not exist.
 func (node *Node) RouteText(ctx context.Context, table string) (string, error) {
-	var all string
+	var all strings.Builder
 	for _, a := range node.Spec.Addrs() {
 		out, err := node.IP(ctx, familyFlag(a), "route", "show", "table", table)
 		if err != nil && !strings.Contains(err.Error(), "FIB table does not exist") {
 			return "", err
 		}
-		all += out
+		all.WriteString(out)
 	}
-	return all, nil
+	return all.String(), nil
 }
 
 // familyFlag tells `ip` the family of an address.

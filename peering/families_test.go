@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-var sixA = pfx("fd00:20::40/122") //nolint:gochecknoglobals // a constant of struct type
+var sixA = pfx("fd00:20::40/122")
 
 // other is the IPv6 address of a node in these tests.
 func other(a netip.Addr) netip.Addr {
