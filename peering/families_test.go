@@ -1,9 +1,13 @@
 package peering
 
 import (
+	"maps"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
 var sixA = pfx("fd00:20::40/122")
@@ -161,4 +165,92 @@ func TestAnotherNextHopIsNoPrefixMore(t *testing.T) {
 		x.apply(Update{Peer: nodeA, Session: SessionUp, Families: IPv4 | IPv6, Announce: announce(hop, sixA)})
 		x.want(routes{sixA: hop})
 	}
+}
+
+// TestFamiliesProperties lets nodes of both families do anything in any order, with one session each or two, and changes the
+// way in between: no route is lost by that or by a lost session, and none leads to a node of another family.
+func TestFamiliesProperties(t *testing.T) {
+	nodes := []netip.Addr{nodeA, nodeB}
+	rapid.Check(t, func(t *rapid.T) {
+		addrs := append(slices.Clone(nodes), other(nodeA), other(nodeB))
+		peer, hop := rapid.SampledFrom(addrs), rapid.SampledFrom(append(addrs, self))
+		block := rapid.SampledFrom([]netip.Prefix{blockA, blockB, sixA, pfx("fd00:20::80/122"), pfx("20.1.47.130/32"), pfx("fd00:20::45/128")})
+		m, now, one := NewMesh(testConfig(), t0), t0, true
+		table := map[netip.Prefix]netip.Addr{}
+		step := func(ch Changes) {
+			for _, r := range ch.Routes {
+				if table[r.Prefix] = r.NextHop; !r.NextHop.IsValid() {
+					delete(table, r.Prefix)
+				}
+			}
+		}
+		keeps := func(t *rapid.T, what string, f func()) {
+			before := maps.Clone(table)
+			f()
+			for p := range before {
+				if !table[p].IsValid() {
+					t.Fatalf("%s lost %s", what, p)
+				}
+			}
+		}
+		roster := func() Roster {
+			if one {
+				return dualRoster(nodes...)
+			}
+			return twoSessions(nodes...)
+		}
+		step(m.SetRoster(now, roster()))
+		t.Repeat(map[string]func(*rapid.T){
+			"another way": func(t *rapid.T) {
+				one = !one
+				keeps(t, "another way", func() { step(m.SetRoster(now, roster())) })
+			},
+			"session": func(t *rapid.T) {
+				u := Update{Peer: peer.Draw(t, "peer"), Session: SessionUp, Families: IPv4 | IPv6}
+				if rapid.Bool().Draw(t, "down") {
+					u.Session = SessionDown
+				}
+				keeps(t, "a session", func() { step(m.Apply(now, u)) })
+			},
+			"announce": func(t *rapid.T) {
+				step(m.Apply(now, Update{Peer: peer.Draw(t, "peer"), Announce: announce(hop.Draw(t, "hop"), block.Draw(t, "block"))}))
+			},
+			"withdraw": func(t *rapid.T) {
+				step(m.Apply(now, Update{Peer: peer.Draw(t, "peer"), Withdraw: []netip.Prefix{block.Draw(t, "block")}}))
+			},
+			"end of RIB": func(t *rapid.T) {
+				step(m.Apply(now, Update{Peer: peer.Draw(t, "peer"), EndOfRIB: rapid.SampledFrom([]Families{IPv4, IPv6}).Draw(t, "family")}))
+			},
+			"adopt": func(t *rapid.T) {
+				step(m.Adopt(now, []RouteChange{{Prefix: block.Draw(t, "block"), NextHop: hop.Draw(t, "hop")}}))
+			},
+			"time": func(t *rapid.T) {
+				now = now.Add(time.Duration(rapid.IntRange(1, 5000).Draw(t, "seconds")) * time.Second)
+				step(m.Tick(now))
+			},
+			"": func(t *rapid.T) {
+				wanted := map[netip.Prefix]netip.Addr{}
+				for _, r := range m.Routes() {
+					wanted[r.Prefix] = r.NextHop
+					if r.NextHop.Is4() != r.Prefix.Addr().Is4() || r.NextHop == self || r.NextHop != r.Peer && r.NextHop != other(r.Peer) {
+						t.Fatalf("an unlawful route is wanted: %+v", r)
+					}
+				}
+				if !maps.Equal(wanted, table) {
+					t.Fatalf("the changes add up to %v, the mesh wants %v", table, wanted)
+				}
+				for _, p := range m.peers {
+					stale := 0
+					for b := range p.blocks {
+						if b.of(p).stale() {
+							stale++
+						}
+					}
+					if stale != p.nstale || p.count[0]+p.count[1] != len(p.blocks) {
+						t.Fatalf("peer %s counts %d stale of %v, has %d of %d", p.Addr, p.nstale, p.count, stale, len(p.blocks))
+					}
+				}
+			},
+		})
+	})
 }
