@@ -84,6 +84,8 @@ func TestThreeClusters(t *testing.T) {
 		t.Run("NothingIsPassedOn", m.testNothingPassedOn) &&
 		t.Run("BIRDKnowsNoRemoteBlock", m.testBIRDKnowsNoRemote) &&
 		t.Run("NewBlockAndWithdrawal", m.testBlocksOfBothFamilies) &&
+		t.Run("OneSessionBecomesTwo", func(t *testing.T) { m.testOtherWay(t, false) }) &&
+		t.Run("TwoSessionsBecomeOne", func(t *testing.T) { m.testOtherWay(t, true) }) &&
 		t.Run("DaemonKilled", func(t *testing.T) { m.takeDaemonAway(t, m.Node("gyliu-third-1"), (*lab.Node).KillRouted) }) &&
 		t.Run("DaemonStopped", func(t *testing.T) { m.takeDaemonAway(t, m.Node("gyliu-icp-2"), (*lab.Node).StopRouted) })
 	m.checkRaces(t)
@@ -121,14 +123,40 @@ type received struct {
 // is what WaitMesh holds.
 func (m *mesh) testNothingPassedOn(t *testing.T) {
 	must(t, m.WaitMesh(m.ctx))
+	must(t, lab.Each(m.ctx, m.Nodes(), m.checkSessions))
+}
+
+// checkSessions returns nil when each session of a node brought and was told just what it should.
+func (m *mesh) checkSessions(ctx context.Context, node *lab.Node) error {
+	want := map[string]received{}
+	for _, remote := range m.RemoteOf(node) {
+		maps.Copy(want, sessions(node, remote))
+	}
+	got, err := peersOf(ctx, node)
+	if diff := cmp.Diff(want, got); diff != "" && err == nil {
+		err = fmt.Errorf("sessions of %s, want (-) and got (+):\n%s", node.Spec.Name, diff)
+	}
+	return err
+}
+
+// testOtherWay has the sessions with the third cluster carry both families, or one each, from now on: by a reload of each
+// daemon, and without a route being lost.
+func (m *mesh) testOtherWay(t *testing.T, one bool) {
+	t.Helper()
+	monitors, err := m.MonitorAll(m.ctx)
+	must(t, err)
+	m.Topology.Clusters[2].OneSession = one
 	for _, node := range m.Nodes() {
-		want := map[string]received{}
-		for _, remote := range m.RemoteOf(node) {
-			maps.Copy(want, sessions(node, remote))
-		}
-		if diff := cmp.Diff(want, m.peersOf(t, node)); diff != "" {
-			t.Errorf("%s: sessions, want (-) and got (+):\n%s", node.Spec.Name, diff)
-		}
+		must(t, node.WriteRoutedConfig(node.Peering())) // which routed notices
+	}
+	must(t, lab.Each(m.ctx, m.Nodes(), func(ctx context.Context, node *lab.Node) error {
+		return lab.WaitFor(ctx, "the sessions", func(ctx context.Context) error { return m.checkSessions(ctx, node) })
+	}))
+	m.waitHealthy(t)
+	must(t, m.WaitMesh(m.ctx))
+	must(t, monitors.Close())
+	if lost := monitors.Lost(isMesh); len(lost) > 0 {
+		t.Errorf("routes were lost:\n%s", strings.Join(lost, "\n"))
 	}
 }
 
@@ -164,10 +192,11 @@ func sessions(node, remote *lab.Node) map[string]received {
 }
 
 // peersOf asks a daemon for its sessions with remote nodes.
-func (m *mesh) peersOf(t *testing.T, node *lab.Node) map[string]received {
-	t.Helper()
-	answer, err := admin.NewClient(node.RoutedSocket()).Peers(m.ctx)
-	must(t, err)
+func peersOf(ctx context.Context, node *lab.Node) (map[string]received, error) {
+	answer, err := admin.NewClient(node.RoutedSocket()).Peers(ctx)
+	if err != nil {
+		return nil, err
+	}
 	got := map[string]received{}
 	for _, p := range answer.Peers {
 		if p.Role == "bird" {
@@ -179,7 +208,7 @@ func (m *mesh) peersOf(t *testing.T, node *lab.Node) map[string]received {
 		}
 		got[p.Address.String()] = one
 	}
-	return got
+	return got, nil
 }
 
 // testBlocksOfBothFamilies has each kind of BIRD announce a new block of each family and withdraw it.

@@ -101,22 +101,23 @@ func warnings(cfg *config.Config, roster peering.Roster) []string {
 }
 
 func clusterMeaning(c peering.Cluster) string {
-	names := map[string]bool{}
-	reflectors := 0
-	for _, p := range c.Peers {
-		names[cmp.Or(p.Name, p.Addr.String())] = true
-		if p.Role == peering.RoleReflector {
-			reflectors++
-		}
-	}
-	what := fmt.Sprintf("%d nodes", len(names))
-	if reflectors > 0 {
-		what = fmt.Sprintf("%d reflectors", reflectors)
+	what := fmt.Sprintf("%d nodes", countNodes(c.Peers))
+	if len(c.Peers) > 0 && c.Peers[0].Role == peering.RoleReflector {
+		what = fmt.Sprintf("%d reflectors", len(c.Peers))
 	}
 	if len(c.NodeCIDRs) > 0 {
 		what += ", nodes inside " + join(c.NodeCIDRs)
 	}
 	return what
+}
+
+// countNodes counts those that the peers are: those of one name are one.
+func countNodes(peers []peering.Peer) int {
+	names := map[string]bool{}
+	for _, p := range peers {
+		names[cmp.Or(p.Name, p.Addr.String())] = true
+	}
+	return len(names)
 }
 
 // lengthsMeaning names the lengths of the families that the cluster has pods of.
@@ -159,9 +160,12 @@ const (
 // meshWarning says when there are more sessions with remote nodes than a full mesh is good for; else it is empty.
 func meshWarning(r peering.Roster) string {
 	nodes, families := 0, 0
-	for _, p := range r.Peers() {
-		if p.Role == peering.RoleRemote {
-			nodes++
+	for _, c := range r.Clusters {
+		if len(c.Peers) == 0 || c.Peers[0].Role != peering.RoleRemote {
+			continue
+		}
+		nodes += countNodes(c.Peers)
+		for _, p := range c.Peers {
 			families += len(p.Families.List())
 		}
 	}
