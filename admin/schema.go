@@ -122,10 +122,10 @@ type Roster struct {
 	Failures    uint64    `json:"failures"`              // of calls to the API, since it is followed
 }
 
-// MaxNodesDown bounds [Cluster.NodesDown]; NodesKnown less NodesUp is how many there are.
+// MaxNodesDown bounds [Cluster.NodesDown]; NodesKnown less NodesUp is how many nodes are down.
 const MaxNodesDown = 16
 
-// NodeDown is a remote node without an established session.
+// NodeDown is a remote node without an established session, by the address of the session: a dual-stack node may have two.
 type NodeDown struct {
 	Address netip.Addr `json:"address"`
 	Name    string     `json:"name,omitempty"`
