@@ -92,7 +92,7 @@ func whatChanged(old, now peering.Peer) string {
 
 // sessionOf keeps of a peer what its session depends on. A hold time is for the next one.
 func sessionOf(p peering.Peer) peering.Peer {
-	p.Name, p.Cluster, p.HoldTime = "", "", 0
+	p.Name, p.Cluster, p.HoldTime, p.Other = "", "", 0, netip.Addr{}
 	return p
 }
 

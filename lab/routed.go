@@ -39,6 +39,9 @@ func (node *Node) StartRouted(ctx context.Context, binary string, peering Peerin
 	return err
 }
 
+// Peering is how the node's BIRD and its routed come together.
+func (node *Node) Peering() Peering { return node.bird.Peering }
+
 // StopRouted ends routed by SIGTERM and waits for it; a status other than 0 is an error.
 func (node *Node) StopRouted(ctx context.Context) error {
 	return node.routed.proc.end(ctx, syscall.SIGTERM)
@@ -128,11 +131,13 @@ func (node *Node) WriteRoutedConfig(peering Peering) error {
 		if err := os.WriteFile(hosts, []byte(hostsFile(c)), 0o644); err != nil {
 			return err
 		}
-		remotes = append(remotes, remoteConfig{ClusterSpec: c, HostsFile: hosts})
+		remotes = append(remotes, remoteConfig{
+			ClusterSpec: c, HostsFile: hosts, BothFamilies: c.OneSession || node.Cluster.OneSession,
+		})
 	}
 	var text strings.Builder
 	err := routedTemplate().Execute(&text, map[string]any{
-		"Node": node, "Peering": peering.String(), "Remotes": remotes, "Net": node.net.Topology,
+		"Node": node, "BIRD": node.routedToBIRD(peering), "Remotes": remotes, "Net": node.net.Topology,
 	})
 	if err != nil {
 		return err
@@ -142,38 +147,60 @@ func (node *Node) WriteRoutedConfig(peering Peering) error {
 
 type remoteConfig struct {
 	ClusterSpec
-	HostsFile string
+	HostsFile    string
+	BothFamilies bool
 }
 
-// hostsFile lists a cluster's nodes as the seed's hosts files do.
+// routedToBIRD says how routed meets BIRD: once for each family, unless one session carries both.
+func (node *Node) routedToBIRD(peering Peering) string {
+	var ends []string
+	for _, f := range node.birdFamilies() {
+		if end := f.Loopback(); peering == Dial {
+			ends = append(ends, fmt.Sprintf("%q", netip.AddrPortFrom(end, bgpPort)))
+		} else {
+			ends = append(ends, fmt.Sprintf("%q", end))
+		}
+	}
+	if node.bird.OneSession {
+		ends = ends[:1]
+	}
+	return fmt.Sprintf("%s: [%s]", peering, strings.Join(ends, ", "))
+}
+
+// hostsFile lists a cluster's nodes as the seed's hosts files do, each by all its addresses.
 func hostsFile(c ClusterSpec) string {
 	var s strings.Builder
 	for _, n := range c.Nodes {
-		fmt.Fprintf(&s, "%s %s\n", n.Addr, n.Name)
+		for _, a := range n.Addrs() {
+			fmt.Fprintf(&s, "%s %s\n", a, n.Name)
+		}
 	}
 	return s.String()
 }
 
 func routedTemplate() *template.Template {
-	return template.Must(template.New("routed.yaml").Parse(`cluster:
-  name: {{.Node.Cluster.Name}}
-  podCIDRs: [{{.Node.Cluster.PodCIDR}}]
-  serviceCIDRs: [{{.Node.Cluster.ServiceCIDR}}]
-  asn: {{.Node.Cluster.ASN}}
-node:
-  address: {{.Node.Spec.Addr}}
-bird:
-{{- if eq .Peering "dial"}}
-  dial: 127.0.0.1:179
-{{- else}}
-  accept: 127.0.0.1
+	return template.Must(template.New("routed.yaml").Parse(`{{define "cluster"}}podCIDRs: [
+{{- range $i, $p := .PodCIDRs}}{{if $i}}, {{end}}"{{$p}}"{{end}}]
+{{- if .ServiceCIDR.IsValid}}
+    serviceCIDRs: [{{.ServiceCIDR}}]
 {{- end}}
+    asn: {{.ASN}}{{end -}}
+cluster:
+    name: {{.Node.Cluster.Name}}
+    {{template "cluster" .Node.Cluster}}
+node:
+{{- range .Node.Spec.Addrs}}
+  {{if .Is4}}address{{else}}address6{{end}}: "{{.}}"
+{{- end}}
+bird:
+  {{.BIRD}}
 remotes:
 {{- range .Remotes}}
   - name: {{.Name}}
-    podCIDRs: [{{.PodCIDR}}]
-    serviceCIDRs: [{{.ServiceCIDR}}]
-    asn: {{.ASN}}
+    {{template "cluster" .}}
+{{- if .BothFamilies}}
+    sessionFamilies: both
+{{- end}}
 {{- if $.Net.Reflectors}}
     reflectors: [{{range $i, $r := $.Net.Reflectors}}{{if $i}}, {{end}}{{$r.Addr}}{{end}}]
     nodeCIDRs: [{{$.Net.LAN}}]
@@ -189,12 +216,12 @@ admin:
 `))
 }
 
-// MeshRoutes is what the node's kernel must hold of the other clusters: every block there and its node.
+// MeshRoutes is what the node's kernel must hold of the other clusters: every block and borrowed address there, and its node.
 func (node *Node) MeshRoutes() map[netip.Prefix]netip.Addr {
 	want := map[netip.Prefix]netip.Addr{}
 	for _, other := range node.net.RemoteOf(node) {
-		for _, b := range other.blocks {
-			want[b] = other.Spec.Addr
+		for _, b := range other.Announced() {
+			want[b] = other.Spec.AddrFor(b.Addr())
 		}
 	}
 	return want
@@ -221,7 +248,7 @@ func (n *Network) WaitMesh(ctx context.Context) error {
 
 // killAll ends what runs on the node, at the network's end.
 func (node *Node) killAll() {
-	for _, p := range []*process{node.routed.proc, node.bird.proc} {
+	for _, p := range append(node.bird.procs, node.routed.proc) {
 		if p.running() {
 			_ = p.cmd.Process.Kill() // gone already is as good
 			<-p.done

@@ -108,20 +108,21 @@ func (m *Mesh) Apply(now time.Time, u Update) Changes {
 }
 
 // Adopt takes the routes that an earlier run left in the kernel as stale paths of the peers that may have announced them,
-// as though each session had just been lost: a restart forgets nothing. Those are the node that a route leads to, and every
-// reflector of a cluster that it fits. Routes that the policy would refuse to all of them are not adopted.
+// as though each session had just been lost: a restart forgets nothing. Those are the node that a route leads to, and of a
+// cluster that it fits every peer that may name another next hop than its address: reflectors, and nodes with both families.
+// Routes that the policy would refuse to all of them are not adopted.
 func (m *Mesh) Adopt(now time.Time, routes []RouteChange) Changes {
-	var reflectors []*peer
+	var others []*peer
 	for _, p := range m.peers {
-		if p.Role == RoleReflector {
-			reflectors = append(reflectors, p)
+		if p.Role == RoleReflector || p.Role == RoleRemote && p.Families.Has(IPv4|IPv6) {
+			others = append(others, p)
 		}
 	}
 	for _, r := range routes {
 		if p := m.peers[r.NextHop]; p != nil && p.Role == RoleRemote {
 			m.adopt(now, p, r)
 		}
-		for _, p := range reflectors {
+		for _, p := range others {
 			m.adopt(now, p, r)
 		}
 	}

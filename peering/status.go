@@ -44,8 +44,8 @@ type ClusterStatus struct {
 	Name       string
 	PodCIDRs   []netip.Prefix
 	Reflected  bool // it is reached by reflectors, and they are counted in the place of its nodes
-	NodesKnown int  // in the roster
-	NodesUp    int  // with an established session
+	NodesKnown int  // in the roster; peers of one name are one node
+	NodesUp    int  // of these, all whose sessions are established
 	Blocks     []BlockCount
 	Held       int       // withdrawals that the brake holds back
 	HeldUntil  time.Time // when they act at the latest, the first family; zero: the brake is off
@@ -151,10 +151,16 @@ func (m *Mesh) blockStatus(b *block) RouteStatus {
 
 func (c *cluster) status(peers []PeerStatus) ClusterStatus {
 	s := ClusterStatus{Name: c.Name, PodCIDRs: slices.Clone(c.PodCIDRs), Conflicts: c.conflicts, Peers: peers}
+	up := map[string]bool{}
 	for _, p := range peers {
-		s.NodesKnown++
 		s.Reflected = s.Reflected || p.Peer.Role == RoleReflector
-		if p.Up {
+		node := cmp.Or(p.Peer.Name, p.Peer.Addr.String())
+		others, known := up[node]
+		up[node] = p.Up && (others || !known)
+	}
+	for _, isUp := range up {
+		s.NodesKnown++
+		if isUp {
 			s.NodesUp++
 		}
 	}

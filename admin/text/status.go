@@ -5,9 +5,11 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"routed/admin"
 )
@@ -24,12 +26,28 @@ func Status(out io.Writer, s admin.Status, o Options) error {
 }
 
 func writeSummary(w *bufio.Writer, s admin.Status, o Options) {
-	verdict := o.paint(good, "healthy")
+	verdict, st := "healthy", good
 	if n := len(s.Problems); n > 0 {
-		verdict = o.paint(severityStyle(s.Problems[0].Severity), plural(n, "problem"))
+		verdict, st = plural(n, "problem"), severityStyle(s.Problems[0].Severity)
 	}
-	fmt.Fprintf(w, "routed %s on %s (%s), up %s: %s\n", s.Node.Release, s.Node.Address, s.Node.Cluster,
-		age(s.At, s.Node.Started), verdict)
+	who := fmt.Sprintf("routed %s on %s (%s),", s.Node.Release, cmp.Or(s.Node.Address, s.Node.Address6), s.Node.Cluster)
+	up := fmt.Sprintf("up %s: ", age(s.At, s.Node.Started))
+	space := " "
+	if utf8.RuneCountInString(who+space+up+verdict) > width {
+		space = "\n" + indent
+	}
+	fmt.Fprintln(w, who+space+up+o.paint(st, verdict))
+}
+
+// addresses are the node's, IPv4 first.
+func addresses(n admin.Node) []string {
+	var out []string
+	for _, a := range []netip.Addr{n.Address, n.Address6} {
+		if a.IsValid() {
+			out = append(out, a.String())
+		}
+	}
+	return out
 }
 
 func writeProblems(w *bufio.Writer, problems []admin.Problem, o Options) {
@@ -55,6 +73,9 @@ func severityStyle(s admin.Severity) style {
 
 func writeNode(w *bufio.Writer, s admin.Status, o Options) {
 	section(w, o, "THIS NODE")
+	if all := addresses(s.Node); len(all) > 1 {
+		field(w, "addresses", strings.Join(all, ", "))
+	}
 	field(w, "router ID", s.Node.RouterID.String())
 	for _, p := range s.BIRD {
 		text := o.paint(goodIf(p.Up), p.State) + " " + since(s.At, p.Since)

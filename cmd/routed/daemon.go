@@ -88,7 +88,7 @@ func newDaemon(path string, l *loaded, roster peering.Roster, log *slog.Logger, 
 func (d *daemon) run(ctx context.Context) error {
 	cfg := d.settings.config()
 	d.log.Info("routed starts", "event", "start", "version", version, "cluster", cfg.Cluster.Name,
-		"node", cfg.Node.Address, "config", d.path)
+		"node", join(cfg.Node.Addresses()), "config", d.path)
 	err := d.serve(ctx, cfg)
 	d.notify.stopping()
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
