@@ -1,4 +1,4 @@
-# make build | demo | test | bench | gobench | soak | lint | fmt | fuzz | clean. Everything that is fetched or built lies in bin/ and .cache/.
+# make build | demo | test | bench | gobench | soak | partition | flood | lint | fmt | fuzz | clean. Everything that is fetched or built lies in bin/ and .cache/.
 
 GO       ?= go
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
@@ -8,7 +8,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.revision=$(REVISION)
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI         := .cache/tools/golangci-lint-$(GOLANGCI_VERSION)
 
-.PHONY: build demo test unit bench gobench soak lint fmt fuzz clean deps
+.PHONY: build demo test unit bench gobench soak partition flood lint fmt fuzz clean deps
 
 build: ## the static binary bin/routed
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/routed ./cmd/routed
@@ -33,6 +33,12 @@ gobench: ## the Go benchmarks, of a real table as root; BENCH=REGEXP for some of
 
 soak: ## ten minutes of everything that can happen to a route table, as root
 	ROUTED_SOAK=$(or $(SOAKTIME),10m) $(GO) test -count=1 -timeout 60m -run '^TestKernelSoak$$' -v ./kernel
+
+partition: deps ## ten minutes without the other cluster, then ten without the local BIRD
+	ROUTED_PARTITION=$(or $(PARTITIONTIME),10m) $(GO) test -race -count=1 -timeout 120m -run '^TestAway$$' -v ./lab
+
+flood: deps ## a peer that announces a million prefixes, and what that costs
+	ROUTED_FLOOD=1 $(GO) test -count=1 -run '^TestFlood$$' -v ./lab
 
 lint: $(GOLANGCI)
 	$(GOLANGCI) run --allow-parallel-runners ./...

@@ -117,6 +117,7 @@ func (b *bird) log() string {
 
 // TestBIRD holds the session with a real BIRD in every way there is, through restarts of either side.
 func TestBIRD(t *testing.T) {
+	t.Parallel()
 	for i, path := range birds(t) {
 		for j, tc := range []struct {
 			name              string
@@ -132,13 +133,16 @@ func TestBIRD(t *testing.T) {
 			{"we dial, with a password", false, true, netip.Addr{}, 4 * time.Second, "secret"},
 			{"BIRD dials, with a password", true, false, netip.Addr{}, 20 * time.Second, "secret"},
 		} {
-			us := node{addr("127.0.0.1"), 64512, freePort(t)}
-			nodeIP := addr(fmt.Sprintf("127.8.%d.%d", i+1, j+1))
-			var dials uint16
-			if tc.birdDials {
-				dials = us.port
-			}
 			t.Run(fmt.Sprintf("%d %s", i, tc.name), func(t *testing.T) {
+				if !alone(t) {
+					return
+				}
+				us := node{addr("127.0.0.1"), 64512, freePort(t)}
+				nodeIP := addr(fmt.Sprintf("127.8.%d.%d", i+1, j+1))
+				var dials uint16
+				if tc.birdDials {
+					dials = us.port
+				}
 				b := newBIRD(t, path, nodeIP, dials, tc.secret)
 				if b.two && tc.target.IsValid() {
 					t.Skip("BIRD 2 takes connections to its source address only")

@@ -26,6 +26,7 @@ type engine struct {
 	peers      map[netip.Addr]peering.Peer
 	refused    map[netip.Addr]bool // of peers: GoBGP does not have them, since the kernel refused their key
 	keys       int                 // TCP MD5 keys wanted on one listening socket
+	ignored    []netip.Addr        // by the listeners, at present
 	advertised map[netip.Prefix]struct{}
 }
 

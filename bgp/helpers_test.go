@@ -2,6 +2,7 @@ package bgp
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"net"
@@ -259,6 +260,12 @@ func pair(tb testing.TB, octet int, asnA, asnB uint32) (a, b node) {
 func TestMain(m *testing.M) {
 	if childMain() {
 		return
+	}
+	flag.Parse()
+	// Tests wait most of the time, whatever the number of processors.
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 	goleak.VerifyTestMain(m,
 		// GoBGP empties the outgoing queue of a session that it removes with a loop that may give up too early; the

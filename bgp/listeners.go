@@ -20,7 +20,8 @@ const deferAccept = 5 // seconds; the kernel rounds up to its retransmissions
 
 // listeners are GoBGP's listening sockets under descriptors of our own. GoBGP does not hand them out, and what it does with
 // them is not enough: that the kernel refused a TCP MD5 key it only logs, and then accepts without; the key of a removed
-// peer it leaves; the hop limit of IPv6 sockets it does not set; and it takes silent connections for those of the peer.
+// peer it leaves; the hop limit of IPv6 sockets it does not set; how far a packet has come it looks at only after it has
+// accepted; and it takes silent connections for those of the peer.
 type listeners []listener
 
 type listener struct {
@@ -79,6 +80,10 @@ func boundTo(fd int) netip.AddrPort {
 	if err != nil {
 		return netip.AddrPort{}
 	}
+	return addrPortOf(name)
+}
+
+func addrPortOf(name unix.Sockaddr) netip.AddrPort {
 	switch a := name.(type) {
 	case *unix.SockaddrInet4:
 		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port))

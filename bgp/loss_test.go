@@ -13,6 +13,9 @@ import (
 )
 
 func TestReasons(t *testing.T) {
+	if !alone(t) {
+		return
+	}
 	a, _ := pair(t, 30, 64512, 64512)
 	raw := addr("127.9.30.9")
 	cfg := a.config()
@@ -42,11 +45,25 @@ func TestReasons(t *testing.T) {
 	lose("too many", "more prefixes than the backstop allows", 9, func(p *rawPeer) {
 		p.send(update(attrs(originIGPAttr, emptyASPath, nextHopAttr, localPref), 24, 10, 1, 0, 24, 10, 1, 1, 24, 10, 1, 2, 24, 10, 1, 3))
 	})
+	flaps := r.flaps(raw)
+	for range 5 { // closed for limitPause
+		again := dialRaw(t, raw, a, 255)
+		if again.open(raw, 9) {
+			t.Error("the session with too many prefixes was taken again at once")
+		}
+		_ = again.conn.Close()
+	}
+	if r.flaps(raw) != flaps {
+		t.Error("it flaps")
+	}
 }
 
 // TestWeighedSessionStays: peers that change their mind all the time are weighed again and again, and are within their
 // limit. Weighing a session must not reset it, whichever side dialed.
 func TestWeighedSessionStays(t *testing.T) {
+	if !alone(t) {
+		return
+	}
 	a, b := pair(t, 35, 64512, 64512)
 	var rigs []*rig
 	for _, n := range []node{a, b} {
@@ -76,6 +93,9 @@ func TestWeighedSessionStays(t *testing.T) {
 // TestConnectFailureIsTold: the kernel of a host without a daemon refuses with a TTL of 64, which a session with GTSM
 // does not believe; it times out instead.
 func TestConnectFailureIsTold(t *testing.T) {
+	if !alone(t) {
+		return
+	}
 	a, b := pair(t, 31, 64512, 64512)
 	c := node{addr("127.9.31.3"), 64512, b.port}
 	r := start(t, a.config())
@@ -92,6 +112,9 @@ func TestConnectFailureIsTold(t *testing.T) {
 
 // TestSilentPeerDoesNotBlock: GoBGP has no timer for a peer that goes silent in OpenConfirm.
 func TestSilentPeerDoesNotBlock(t *testing.T) {
+	if !alone(t) {
+		return
+	}
 	a, _ := pair(t, 32, 64512, 64512)
 	raw := addr("127.9.32.9")
 	r := start(t, a.config())
@@ -108,11 +131,15 @@ func TestSilentPeerDoesNotBlock(t *testing.T) {
 
 // TestKilledDaemon kills the other daemon without warning and starts it again.
 func TestKilledDaemon(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name     string
 		us, them string // who dials first is the lower one
 	}{{"we dial", "127.9.33.1", "127.9.33.2"}, {"they dial", "127.9.34.2", "127.9.34.1"}} {
 		t.Run(tc.name, func(t *testing.T) {
+			if !alone(t) {
+				return
+			}
 			port := freePort(t)
 			a, b := node{addr(tc.us), 64512, port}, node{addr(tc.them), 64512, port}
 			r := start(t, a.config())
@@ -139,5 +166,44 @@ func TestKilledDaemon(t *testing.T) {
 				t.Errorf("took %s: GoBGP's idle time was sat out", took)
 			}
 		})
+	}
+}
+
+// TestPeerThatHolds: a peer that names families to keep routes of over a restart (RFC 4724) ends its sessions in the middle
+// of its routes, which GoBGP would then mark as stale while it still tells of them, in a data race. It gets its End-of-RIB.
+func TestPeerThatHolds(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	a, _ := pair(t, 36, 64512, 64512)
+	raw := addr("127.9.36.9")
+	r := start(t, a.config())
+	p := rawAs(a, raw)
+	p.HoldTime = time.Minute
+	r.peers(t, p)
+	var routes []byte
+	for i := range 100 {
+		var nlri []byte
+		for j := range 200 {
+			nlri = append(nlri, 24, 10, byte(i), byte(j))
+		}
+		routes = append(routes, update(attrs(originIGPAttr, emptyASPath, nextHopAttr, localPref), nlri...)...)
+	}
+	holds := bgp.NewCapGracefulRestart(false, false, 120, []*bgp.CapGracefulRestartTuple{
+		bgp.NewCapGracefulRestartTuple(bgp.RF_IPv4_UC, true), bgp.NewCapGracefulRestartTuple(bgp.RF_IPv6_UC, true),
+	})
+	for round := range 3 {
+		c := openWhenReadyAs(t, raw, raw, a, 90, holds)
+		eventually(t, "up", func() bool { return r.flaps(raw) == round+1 })
+		if typ := c.read(); typ != bgp.BGP_MSG_UPDATE {
+			t.Errorf("message of type %d, want the End-of-RIB", typ)
+		}
+		c.send(routes)
+		eventually(t, "in the middle of its routes", func() bool { return len(r.from(raw)) > 0 })
+		_ = c.conn.Close()
+		eventually(t, "down", func() bool { return !r.isUp(raw) })
+		if why := r.lastDown(raw); why != "connection closed by the peer" {
+			t.Errorf("down for %q", why)
+		}
 	}
 }

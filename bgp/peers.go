@@ -64,7 +64,7 @@ func (e *engine) setPeers(ctx context.Context, peers []peering.Peer) error {
 			e.peers[addr] = p
 			e.sessions.configure(p)
 			if p.HoldTime != old.HoldTime && !e.refused[addr] {
-				errs = append(errs, e.setTimers(ctx, p))
+				errs = append(errs, e.update(ctx, p))
 			}
 		}
 	}
@@ -77,6 +77,7 @@ func (e *engine) setPeers(ctx context.Context, peers []peering.Peer) error {
 			errs = append(errs, e.open(ctx, wanted[addr], dialsFirst(wanted[addr])))
 		}
 	}
+	errs = append(errs, e.listeners.limitHops(maps.Values(e.peers)))
 	return errors.Join(errs...)
 }
 
@@ -133,11 +134,11 @@ func (e *engine) addPeer(ctx context.Context, p peering.Peer) error {
 	return nil
 }
 
-// setTimers tells GoBGP a hold time to propose from the next session on; the present one goes on with what it negotiated.
-func (e *engine) setTimers(ctx context.Context, p peering.Peer) error {
+// update tells GoBGP what it takes without a new session: a hold time to propose from the next one on.
+func (e *engine) update(ctx context.Context, p peering.Peer) error {
 	n := e.neighbor(p, e.sessions.isDialing(p.Addr))
 	if _, err := e.srv.UpdatePeer(ctx, &api.UpdatePeerRequest{Peer: n}); err != nil {
-		return fmt.Errorf("set the timers of %s: %w", p.Addr, err)
+		return fmt.Errorf("update peer %s: %w", p.Addr, err)
 	}
 	return nil
 }

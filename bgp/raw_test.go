@@ -28,13 +28,7 @@ func dialRaw(tb testing.TB, from netip.Addr, to node, ttl int) *rawPeer {
 	d := net.Dialer{
 		Timeout:   patience,
 		LocalAddr: &net.TCPAddr{IP: from.AsSlice()},
-		Control: func(_, _ string, c syscall.RawConn) error {
-			var err error
-			if ttl != 0 {
-				_ = c.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IP, syscall.IP_TTL, ttl) })
-			}
-			return err
-		},
+		Control:   withTTL(ttl),
 	}
 	conn, err := d.DialContext(tb.Context(), "tcp", net.JoinHostPort(to.addr.String(), strconv.Itoa(int(to.port))))
 	if err != nil {
@@ -42,6 +36,21 @@ func dialRaw(tb testing.TB, from netip.Addr, to node, ttl int) *rawPeer {
 	}
 	tb.Cleanup(func() { _ = conn.Close() })
 	return &rawPeer{tb, conn, patience}
+}
+
+// withTTL makes a dialer send with a TTL (hop limit); 0: the system's.
+func withTTL(ttl int) func(network, address string, c syscall.RawConn) error {
+	return func(network, _ string, c syscall.RawConn) error {
+		level, option := syscall.IPPROTO_IP, syscall.IP_TTL
+		if network == "tcp6" {
+			level, option = syscall.IPPROTO_IPV6, syscall.IPV6_UNICAST_HOPS
+		}
+		var err error
+		if ttl != 0 {
+			_ = c.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), level, option, ttl) })
+		}
+		return err
+	}
 }
 
 func (p *rawPeer) send(b []byte) {
@@ -61,12 +70,12 @@ func (p *rawPeer) sendMessage(m *bgp.BGPMessage) {
 }
 
 // open sends OPEN and KEEPALIVE and waits for the other side's; false: it closed the connection.
-func (p *rawPeer) open(id netip.Addr, hold uint16) bool {
+func (p *rawPeer) open(id netip.Addr, hold uint16, more ...bgp.ParameterCapabilityInterface) bool {
 	p.t.Helper()
 	const asn = 64512
-	caps := []bgp.ParameterCapabilityInterface{
+	caps := append([]bgp.ParameterCapabilityInterface{
 		bgp.NewCapMultiProtocol(bgp.RF_IPv4_UC), bgp.NewCapMultiProtocol(bgp.RF_IPv6_UC), bgp.NewCapFourOctetASNumber(asn),
-	}
+	}, more...)
 	m, err := bgp.NewBGPOpenMessage(asn, hold, id, []bgp.OptionParameterInterface{bgp.NewOptionParameterCapability(caps)})
 	if err != nil {
 		p.t.Fatal(err)
@@ -109,10 +118,15 @@ func update(attrs []byte, nlri ...byte) []byte {
 // openWhenReady retries until the speaker takes the session: it answers only once the peer is configured.
 func openWhenReady(tb testing.TB, from netip.Addr, to node, hold uint16) *rawPeer {
 	tb.Helper()
+	return openWhenReadyAs(tb, from, from, to, hold)
+}
+
+func openWhenReadyAs(tb testing.TB, from, id netip.Addr, to node, hold uint16, more ...bgp.ParameterCapabilityInterface) *rawPeer {
+	tb.Helper()
 	var p *rawPeer
 	eventually(tb, "a raw session", func() bool {
 		p = dialRaw(tb, from, to, 255)
-		if p.open(from, hold) {
+		if p.open(id, hold, more...) {
 			return true
 		}
 		_ = p.conn.Close()

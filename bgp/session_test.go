@@ -17,18 +17,22 @@ func TestTwoDaemons(t *testing.T) {
 	for i, tc := range []struct {
 		name       string
 		asnA, asnB uint32
+		hops       uint8
 		path       []uint32
 	}{
-		{"iBGP", 64512, 64512, []uint32{}},
-		{"eBGP", 64512, 4200000001, []uint32{64512}},
+		{"iBGP", 64512, 64512, 1, []uint32{}},
+		{"eBGP", 64512, 4200000001, 1, []uint32{64512}},
+		{"eBGP, multihop, the other way", 4200000001, 64512, 16, []uint32{4200000001}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a, b := pair(t, 1+i, tc.asnA, tc.asnB)
 			ra, rb := start(t, a.config()), start(t, b.config())
 			ra.advertise(t, "10.1.0.0/26", "fd01::/122")
 			began := time.Now()
-			ra.peers(t, b.as(a, both))
-			rb.peers(t, a.as(b, both))
+			toB, toA := b.as(a, both), a.as(b, both)
+			toB.MaxHops, toA.MaxHops = tc.hops, tc.hops
+			ra.peers(t, toB)
+			rb.peers(t, toA)
 			within(t, 3*time.Second, "established on both sides", func() bool { return ra.isUp(b.addr) && rb.isUp(a.addr) })
 			t.Logf("established after %s", time.Since(began))
 
@@ -84,6 +88,9 @@ func checkChanges(t *testing.T, ra, rb *rig, a netip.Addr) {
 }
 
 func TestNothingIsPassedOnOrToldToBIRD(t *testing.T) {
+	if !alone(t) {
+		return
+	}
 	a, b := pair(t, 3, 64512, 64512)
 	c := node{addr("127.9.3.3"), 64512, a.port}
 	ra, rb, rc := start(t, a.config()), start(t, b.config()), start(t, c.config())
@@ -115,6 +122,9 @@ func TestNothingIsPassedOnOrToldToBIRD(t *testing.T) {
 }
 
 func TestOnlyTheFamiliesInUse(t *testing.T) {
+	if !alone(t) {
+		return
+	}
 	a, b := pair(t, 4, 64512, 64512)
 	ca := a.config()
 	ca.NextHop6 = netip.Addr{}
@@ -135,6 +145,9 @@ func TestOnlyTheFamiliesInUse(t *testing.T) {
 }
 
 func TestSetPeersTouchesOnlyWhatChanged(t *testing.T) {
+	if !alone(t) {
+		return
+	}
 	a, b := pair(t, 5, 64512, 64512)
 	c := node{addr("127.9.5.3"), 64512, a.port}
 	ra, rb, rc := start(t, a.config()), start(t, b.config()), start(t, c.config())
@@ -211,6 +224,9 @@ func TestMesh(t *testing.T) {
 
 // TestIPv6Session has one address only, so that nobody dials first and both must after a while.
 func TestIPv6Session(t *testing.T) {
+	if !alone(t) {
+		return
+	}
 	one := addr("::1")
 	a, b := node{one, 64512, freePort(t)}, node{one, 64513, freePort(t)}
 	conf := func(n node, id string) Config {
@@ -229,6 +245,9 @@ func TestIPv6Session(t *testing.T) {
 
 // TestHoldTime: a change holds from the next session on, and leaves the present one alone. The lower one counts.
 func TestHoldTime(t *testing.T) {
+	if !alone(t) {
+		return
+	}
 	a, b := pair(t, 7, 64512, 64512)
 	ra, rb := start(t, a.config()), start(t, b.config())
 	toB, toA := b.as(a, peering.IPv4), a.as(b, peering.IPv4)

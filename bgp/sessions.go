@@ -2,6 +2,7 @@ package bgp
 
 import (
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,6 +32,7 @@ type session struct {
 	upAt       time.Time
 	negotiated peering.Families
 	holdTime   time.Duration // 0: not asked yet
+	holds      bool          // the peer named families to keep routes of over a restart, and GoBGP is to forget them
 	updates    uint64
 	unweighed  uint64 // paths received since the session came up or was last weighed
 
@@ -44,6 +46,11 @@ type session struct {
 	treated  time.Time // when it last got a remedy
 	reviveAt time.Time
 	revived  time.Time
+
+	attempts     int       // that came to nothing since it was last up
+	cut          bool      // its connections in the present state were cut
+	ignoredUntil time.Time // the listeners ignore its address; zero: they do not
+	intruded     time.Time // when there was last a reason for that
 }
 
 // cause is something that went wrong, in words for people.
@@ -163,8 +170,9 @@ func (t *sessions) changed(ev *apiutil.WatchEventMessage_PeerEvent, unsigned boo
 	}
 	u = peering.Update{Peer: st.NeighborAddress, At: at}
 	removed := st.SessionState == bgp.BGP_FSM_IDLE && st.DisconnectMessage == "" // GoBGP's DeletePeer: no reason
-	if s.state != st.SessionState {
-		s.state, s.since = st.SessionState, at
+	before := s.state
+	if before != st.SessionState {
+		s.state, s.since, s.cut = st.SessionState, at, false
 		attention = true // it may be due for something now
 	}
 	switch {
@@ -172,8 +180,8 @@ func (t *sessions) changed(ev *apiutil.WatchEventMessage_PeerEvent, unsigned boo
 		s.unsigned = true
 		s.last = cause{text: "a connection without TCP MD5 signature, from before the kernel had the key", at: at}
 	case st.SessionState == bgp.BGP_FSM_ESTABLISHED && !s.up:
-		s.up, s.upAt, s.holdTime, s.reviveAt, s.unweighed = true, at, 0, time.Time{}, 0
-		s.negotiated = negotiatedFamilies(s.peer.Families, st.RemoteCap)
+		s.up, s.upAt, s.holdTime, s.reviveAt, s.unweighed, s.attempts = true, at, 0, time.Time{}, 0, 0
+		s.negotiated, s.holds = negotiatedFamilies(s.peer.Families, st.RemoteCap), namesFamilies(st.RemoteCap)
 		u.Session, u.Families = peering.SessionUp, s.negotiated
 		return u, attention
 	case st.SessionState != bgp.BGP_FSM_ESTABLISHED && s.up:
@@ -183,6 +191,8 @@ func (t *sessions) changed(ev *apiutil.WatchEventMessage_PeerEvent, unsigned boo
 		if !removed {
 			s.planRevival(st.AdminState, at)
 		}
+	case st.SessionState == bgp.BGP_FSM_IDLE && before != bgp.BGP_FSM_IDLE && !removed:
+		s.attemptFailed(at)
 	}
 	if removed {
 		s.leaving = ""
@@ -200,6 +210,20 @@ func (t *sessions) withoutHoldTime() []netip.Addr {
 	var out []netip.Addr
 	for addr, s := range t.m {
 		if s.up && s.holdTime == 0 {
+			out = append(out, addr)
+		}
+	}
+	return out
+}
+
+// withFamiliesToHold lists the sessions whose peer named families for a restart, and takes them as treated.
+func (t *sessions) withFamiliesToHold() []netip.Addr {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var out []netip.Addr
+	for addr, s := range t.m {
+		if s.up && s.holds {
+			s.holds = false
 			out = append(out, addr)
 		}
 	}
@@ -229,4 +253,12 @@ func negotiatedFamilies(ours peering.Families, remote []bgp.ParameterCapabilityI
 		theirs = peering.IPv4
 	}
 	return ours & theirs
+}
+
+// namesFamilies tells whether the peer's graceful restart capability (RFC 4724 section 3) is about any family.
+func namesFamilies(remote []bgp.ParameterCapabilityInterface) bool {
+	return slices.ContainsFunc(remote, func(c bgp.ParameterCapabilityInterface) bool {
+		gr, ok := c.(*bgp.CapGracefulRestart)
+		return ok && len(gr.Tuples) > 0
+	})
 }

@@ -48,7 +48,8 @@ func TestRemedies(t *testing.T) {
 		want(t, ss, 0, remedyNone)
 		ss.changed(event(bgp.BGP_FSM_ESTABLISHED, "x"), false, now.Add(time.Second))
 		ss.changed(event(bgp.BGP_FSM_IDLE, "read-failed"), false, now.Add(2*time.Second))
-		want(t, ss, 3*time.Second, remedyNone)
+		want(t, ss, 2*time.Second+revivePause-1, remedyNone)
+		want(t, ss, 2*time.Second+revivePause, remedyRestart)
 	})
 	t.Run("too many prefixes", func(t *testing.T) {
 		ss := up(t)
@@ -64,7 +65,58 @@ func TestRemedies(t *testing.T) {
 		want(t, ss, 0, remedyRestart)
 		ss.changed(event(bgp.BGP_FSM_OPENCONFIRM, "x"), false, now.Add(time.Second))
 		want(t, ss, stuckAfter, remedyNone)
-		want(t, ss, time.Second+stuckAfter, remedyRestart)
+		want(t, ss, time.Second+stuckAfter, remedyNone)
+		wantIgnored(t, ss, now.Add(time.Second+stuckAfter), true)
+		want(t, ss, time.Second+stuckAfter+turnAway, remedyDial)
+		wantIgnored(t, ss, now.Add(time.Second+stuckAfter+ignoreFirst), false)
+	})
+	t.Run("silent in OpenSent", func(t *testing.T) {
+		ss := up(t)
+		ss.changed(event(bgp.BGP_FSM_IDLE, "read-failed"), false, now)
+		want(t, ss, 0, remedyRestart)
+		ss.changed(event(bgp.BGP_FSM_OPENSENT, "x"), false, now)
+		want(t, ss, muteLimit-1, remedyNone)
+		want(t, ss, muteLimit, remedyCut)
+		want(t, ss, muteLimit, remedyNone)
+		ss.changed(event(bgp.BGP_FSM_IDLE, "read-failed"), false, now.Add(muteLimit))
+		wantIgnored(t, ss, now.Add(muteLimit), true)
+		want(t, ss, muteLimit+turnAway, remedyDial)
+	})
+	t.Run("attempts come to nothing", func(t *testing.T) {
+		ss := up(t)
+		ss.changed(event(bgp.BGP_FSM_IDLE, "read-failed"), false, now)
+		want(t, ss, 0, remedyRestart)
+		fail := func(after time.Duration) {
+			ss.changed(event(bgp.BGP_FSM_OPENSENT, "x"), false, now.Add(after))
+			ss.changed(event(bgp.BGP_FSM_IDLE, "read-failed"), false, now.Add(after))
+		}
+		fail(0)
+		want(t, ss, 0, remedyRestart)
+		wantIgnored(t, ss, now, false)
+		fail(0)
+		want(t, ss, 0, remedyNone)
+		wantIgnored(t, ss, now, true)
+		want(t, ss, turnAway, remedyDial)
+		ss.changed(event(bgp.BGP_FSM_ESTABLISHED, "x"), false, now.Add(time.Second))
+		wantIgnored(t, ss, now.Add(time.Second), false)
+		ss.changed(event(bgp.BGP_FSM_IDLE, "read-failed"), false, now.Add(intrudersStay))
+		wantIgnored(t, ss, now.Add(intrudersStay), true) // they may still be there
+		ss.changed(event(bgp.BGP_FSM_ESTABLISHED, "x"), false, now.Add(intrudersStay))
+		wantIgnored(t, ss, now.Add(intrudersStay), false)
+		later := intrudersStay + intrudersStay + time.Second
+		ss.changed(event(bgp.BGP_FSM_IDLE, "read-failed"), false, now.Add(later))
+		fail(later)
+		wantIgnored(t, ss, now.Add(later), false) // counted anew
+	})
+	t.Run("BIRD takes its time, and is never ignored", func(t *testing.T) {
+		ss := newSessions(DefaultMaxPrefixes)
+		ss.configure(peering.Peer{Addr: peer, Role: peering.RoleBIRD, DialPort: 179, Families: both})
+		for _, state := range []bgp.FSMState{bgp.BGP_FSM_OPENSENT, bgp.BGP_FSM_IDLE, bgp.BGP_FSM_OPENSENT, bgp.BGP_FSM_IDLE, bgp.BGP_FSM_OPENCONFIRM} {
+			ss.changed(event(state, "x"), false, now)
+		}
+		want(t, ss, birdStuckAfter-1, remedyNone)
+		want(t, ss, birdStuckAfter, remedyRestart)
+		wantIgnored(t, ss, now.Add(birdStuckAfter), false)
 	})
 	t.Run("nobody dials", func(t *testing.T) {
 		ss := up(t)
@@ -88,6 +140,13 @@ func TestRemedies(t *testing.T) {
 			t.Errorf("an echo of a removed session: %+v", u)
 		}
 	})
+}
+
+func wantIgnored(t *testing.T, ss *sessions, at time.Time, want bool) {
+	t.Helper()
+	if got := len(ss.ignored(at)) == 1; got != want {
+		t.Errorf("ignored: %v, want %v", got, want)
+	}
 }
 
 func TestLogIsBoundedAndTame(t *testing.T) {

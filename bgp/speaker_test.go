@@ -65,6 +65,9 @@ func TestMinimumTTL(t *testing.T) {
 			t.Errorf("%d hops: minimum %d, want %d", hops, got, want)
 		}
 	}
+	if got := minTTL(peering.Peer{Addr: addr("192.0.2.2"), Role: peering.RoleBIRD}); got != 0 {
+		t.Errorf("BIRD: minimum %d", got)
+	}
 }
 
 func TestSettersWaitForRun(t *testing.T) {

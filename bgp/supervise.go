@@ -17,16 +17,20 @@ import (
 //   - In OpenConfirm it has no hold timer before the first session, in OpenSent one of 240 s: a peer that falls silent
 //     there would never be heard again. A connection collision (RFC 4271 section 6.8) can end like this when each
 //     side closes the connection the other one chose.
+//   - It has no answer to connections that come to nothing (see intruders.go).
 //
 // So that collisions stay rare although both ends dial, one of them begins (dialsFirst) and the other only listens,
 // until nothing has come of it for dialLate.
 const (
-	reviveEvery = 10 * time.Second // sooner after the last loss GoBGP's idle time applies, and damps oscillation
-	limitPause  = time.Minute      // a session with too many prefixes stays closed this long
-	stuckAfter  = 10 * time.Second // in OpenSent or OpenConfirm
+	reviveEvery = 10 * time.Second // sooner after the last time it waits for revivePause, which damps oscillation
+	revivePause = 3 * time.Second
+	limitPause  = time.Minute     // a session with too many prefixes stays closed this long
+	stuckAfter  = 4 * time.Second // in OpenSent or OpenConfirm
 	dialLate    = 5 * time.Second
 	attendPause = 100 * time.Millisecond // between corrections that only time asks for: one that fails is no reason to spin
 	keyRetry    = 30 * time.Second       // after the kernel refused a key: somebody has to raise a limit first
+
+	birdStuckAfter = 10 * time.Second // the event loop of BIRD 2.0 can go to sleep for a while
 )
 
 // dialsFirst tells which end of a session opens it: between daemons the lower address, towards BIRD and reflectors we do.
@@ -39,8 +43,12 @@ func (s *session) planRevival(admin api.PeerState_AdminState, at time.Time) {
 	switch {
 	case admin == api.PeerState_ADMIN_STATE_PFX_CT:
 		s.reviveAt = at.Add(limitPause)
+	case s.mayIgnore() && !s.intruded.IsZero() && at.Sub(s.intruded) <= intrudersStay:
+		s.ignore(at)
 	case at.Sub(s.revived) >= reviveEvery:
 		s.reviveAt = at
+	default:
+		s.reviveAt = at.Add(revivePause)
 	}
 }
 
@@ -50,8 +58,10 @@ type remedy uint8
 const (
 	remedyNone remedy = iota
 	remedyRestart
-	remedyDial  // restart, and dial from now on
-	remedyClose // restart although it is established
+	remedyDial   // restart, and dial from now on
+	remedyClose  // restart although it is established
+	remedyCut    // cut the connections that the peer's address opened
+	remedyGiveUp // the attempt came to nothing
 )
 
 // due is what a session needs if nothing happens to it, and when.
@@ -67,10 +77,12 @@ func (s *session) due() (remedy, time.Time) {
 		return remedyClose, left
 	case s.refused.text != "":
 		return remedyRestart, s.refused.at.Add(keyRetry)
+	case !s.reviveAt.IsZero() && s.reviveAt.Before(s.ignoredUntil):
+		return remedyDial, s.reviveAt
 	case !s.reviveAt.IsZero():
 		return remedyRestart, s.reviveAt
 	case s.state == bgp.BGP_FSM_OPENSENT || s.state == bgp.BGP_FSM_OPENCONFIRM:
-		return remedyRestart, left.Add(stuckAfter)
+		return s.stuck(left)
 	case s.state == bgp.BGP_FSM_ACTIVE && !s.dialing && s.peer.DialPort != 0:
 		return remedyDial, left.Add(dialLate)
 	default:
@@ -85,6 +97,9 @@ func (t *sessions) nextDue() time.Time {
 	var next time.Time
 	for _, s := range t.m {
 		if r, at := s.due(); r != remedyNone && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+		if at := s.ignoredUntil; !at.IsZero() && (next.IsZero() || at.Before(next)) {
 			next = at
 		}
 	}
@@ -104,13 +119,33 @@ func (t *sessions) ailing(now time.Time) map[netip.Addr]remedy {
 		if out == nil {
 			out = map[netip.Addr]remedy{}
 		}
-		out[addr] = r
-		if !s.reviveAt.IsZero() {
-			s.reviveAt, s.revived = time.Time{}, now
-		}
-		s.treated = now // the next one has to wait again
+		out[addr] = s.take(r, now)
 	}
 	return out
+}
+
+// take notes that the session gets a remedy, and tells what is left to do.
+func (s *session) take(r remedy, now time.Time) remedy {
+	s.treated = now // the next one has to wait again
+	switch r {
+	case remedyCut:
+		s.cut = true
+		s.attempts++ // no bad luck
+		return r
+	case remedyGiveUp:
+		s.attempts++
+		if s.mayIgnore() {
+			s.ignore(now)
+			return remedyNone
+		}
+		return remedyRestart
+	default:
+		if !s.reviveAt.IsZero() && s.attempts == 0 {
+			s.revived = now
+		}
+		s.reviveAt = time.Time{}
+		return r
+	}
 }
 
 // attend does what sessions need.
@@ -118,12 +153,19 @@ func (e *engine) attend(ctx context.Context, now time.Time) {
 	for _, addr := range e.sessions.withoutHoldTime() {
 		e.askHoldTime(ctx, addr)
 	}
+	for _, addr := range e.sessions.withFamiliesToHold() {
+		e.holdNothing(ctx, addr)
+	}
 	for _, addr := range e.sessions.heavy() {
 		e.weigh(ctx, addr)
 	}
 	for addr, r := range e.sessions.ailing(now) {
 		p, ok := e.peers[addr]
-		if !ok || r != remedyClose && e.isEstablished(ctx, addr) {
+		if !ok || r == remedyNone || r != remedyClose && e.isEstablished(ctx, addr) {
+			continue
+		}
+		if r == remedyCut {
+			e.cut(ctx, addr)
 			continue
 		}
 		if r == remedyClose {
@@ -131,6 +173,7 @@ func (e *engine) attend(ctx context.Context, now time.Time) {
 		}
 		e.restart(ctx, p, r == remedyDial || dialsFirst(p))
 	}
+	e.ignoreIntruders(ctx, now)
 }
 
 // restart replaces the state machine of a session that is down by a fresh one, which listens at once.
@@ -172,6 +215,19 @@ func (e *engine) weigh(ctx context.Context, addr netip.Addr) {
 		if _, err := e.srv.UpdatePeer(ctx, &api.UpdatePeerRequest{Peer: n}); err != nil {
 			e.log.Warn("prefix limit not checked", "event", "prefix-limit-unchecked", "peer", addr, "error", err)
 		}
+	}
+}
+
+// holdNothing makes GoBGP forget that the peer has named families to keep routes of over a restart (RFC 4724 section 3): that
+// is the mesh's business, and GoBGP's own way has a data race (v4.8.0, Path.MarkStale). What a peer has named it keeps beside
+// the families that it is configured with, and UpdatePeer replaces both. End-of-RIB goes both ways all the same.
+func (e *engine) holdNothing(ctx context.Context, addr netip.Addr) {
+	p, ok := e.peers[addr]
+	if !ok {
+		return
+	}
+	if err := e.update(ctx, p); err != nil {
+		e.log.WarnContext(ctx, "families of graceful restart not forgotten", "event", "families-held", "peer", addr, "error", err)
 	}
 }
 

@@ -1,9 +1,13 @@
 package bgp
 
 import (
+	"fmt"
+	"iter"
+
 	"routed/peering"
 
 	"github.com/osrg/gobgp/v4/api"
+	"golang.org/x/sys/unix"
 )
 
 const maxTTL = 255
@@ -21,12 +25,37 @@ func limitHops(n *api.Peer, p peering.Peer, ownASN uint32) {
 	n.TtlSecurity = &api.TtlSecurity{Enabled: true, TtlMin: minTTL(p)}
 }
 
-// minTTL is the lowest TTL a segment of the peer may arrive with. GoBGP (v4.8.0) does not set the hop limit of IPv6
-// listeners, so that their SYN-ACK leaves with the system's 64 and a dialler that insists on more never connects: for
-// IPv6 sessions the minimum is left open here and has to be enforced in front of the socket.
+// minTTL is the lowest TTL (hop limit) a segment of the peer may arrive with; 0: any.
 func minTTL(p peering.Peer) uint32 {
-	if p.Addr.Is6() {
-		return 1
+	if p.Role == peering.RoleBIRD {
+		return 0
 	}
 	return maxTTL + 1 - uint32(p.MaxHops)
+}
+
+// limitHops has the kernel drop what comes to a listening socket from further than any of its peers may be, the first SYN
+// included. GoBGP looks at the TTL only of a connection that it has accepted.
+func (ls listeners) limitHops(peers iter.Seq[peering.Peer]) error {
+	for _, l := range ls {
+		lowest := uint32(maxTTL)
+		for p := range peers {
+			if l.takes(p) {
+				lowest = min(lowest, minTTL(p))
+			}
+		}
+		level, option := unix.IPPROTO_IP, unix.IP_MINTTL
+		if l.addr.Addr().Is6() {
+			level, option = unix.IPPROTO_IPV6, unix.IPV6_MINHOPCOUNT
+		}
+		if err := unix.SetsockoptInt(l.fd, level, option, int(lowest)); err != nil {
+			return fmt.Errorf("minimum TTL %d on the listening socket %s: %w", lowest, l.addr, err)
+		}
+	}
+	return nil
+}
+
+// takes tells whether connections of the peer arrive at the listener: GoBGP refuses those to another address of ours.
+func (l listener) takes(p peering.Peer) bool {
+	at := l.addr.Addr()
+	return at == p.Local.WithZone("") || at.IsUnspecified() && at.Is4() == p.Addr.Is4()
 }

@@ -207,7 +207,7 @@ func TestExamine(t *testing.T) {
 	for _, c := range r.Checks {
 		results = append(results, c.Result)
 	}
-	if want := []Result{Failed, Warning, Unknown, Good, Good}; !r.Failed() || !slices.Equal(results, want) {
+	if want := []Result{Failed, Warning, Unknown, Good, Good, Good}; !r.Failed() || !slices.Equal(results, want) {
 		t.Errorf("%v, want %v", results, want)
 	}
 }
@@ -301,7 +301,7 @@ func TestLook(t *testing.T) {
 		t.Errorf("capabilities: %v", h.Capabilities.Err)
 	}
 	for _, c := range Examine(h).Checks {
-		if c.Result != Unknown {
+		if c.Result != Unknown && c.Name != "md5-keys" {
 			t.Errorf("%+v", c)
 		}
 	}

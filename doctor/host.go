@@ -26,6 +26,8 @@ type Host struct {
 	Forwarding   []Sysctl     // of each family and device that matters
 	Capabilities Fact[uint64] // of this process, a bit each (capabilities(7)): the effective set
 	UID          int          // of this process
+
+	KeyRoom Fact[KeyRoom] // not of Look: it takes who the peers are
 }
 
 // Fact is something that was read of the host, or why it could not be.

@@ -1,6 +1,7 @@
 package lab_test
 
 import (
+	"fmt"
 	"os"
 	"testing"
 
@@ -11,5 +12,10 @@ func TestMain(m *testing.M) {
 	if play := os.Getenv(envPlay); play != "" {
 		os.Exit(playInSandbox(play))
 	}
-	os.Exit(lab.Main(m, lab.BIRD16, lab.BIRD2, lab.FRR, lab.Ping, lab.NFT))
+	// A program with the race detector sleeps for a second when it ends, and the tests run hundreds of commands.
+	if err := os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE")); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(lab.Main(m, lab.BIRD16, lab.BIRD2, lab.FRR, lab.GoBGP, lab.Ping, lab.NFT))
 }

@@ -15,8 +15,8 @@ import (
 type ReflectorSpec struct {
 	Name   string // also of its network namespace
 	Addr   netip.Addr
-	Tool   Tool   // FRR or BIRD2
-	Config string // of bgpd or of BIRD
+	Tool   Tool   // FRR, BIRD2 or GoBGP
+	Config string // of bgpd, of BIRD or, as TOML, of gobgpd
 }
 
 // Reflector is one route reflector of a network. Its methods act in its namespace.
@@ -45,6 +45,8 @@ func (r *Reflector) Start(ctx context.Context) error {
 	case BIRD2:
 		return r.start(ctx, found, "usr/sbin/bird",
 			"-f", "-c", r.configPath(), "-s", filepath.Join(r.Dir, "bird.ctl"), "-P", filepath.Join(r.Dir, "bird.pid"))
+	case GoBGP:
+		return r.start(ctx, found, "usr/bin/gobgpd", "-f", r.configPath(), "-t", "toml", "--api-hosts", "127.0.0.1:50051")
 	default:
 		return fmt.Errorf("%s: %s is no reflector", r.Spec.Name, r.Spec.Tool.Package)
 	}

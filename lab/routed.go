@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,8 @@ import (
 type routedState struct {
 	binary string
 	proc   *process
+	asker  string // what Routed runs; empty: binary
+	edit   func(text string) string
 }
 
 // RoutedTable is the table routed keeps its routes in unless told otherwise.
@@ -67,7 +70,7 @@ func (node *Node) RoutedRunning() (bool, error) {
 // Routed runs a command of routed in the node's namespace, such as "status" or "routes", against the running daemon. It
 // returns all it printed and its exit status; the error is about running it at all.
 func (node *Node) Routed(ctx context.Context, args ...string) (out string, status int, err error) {
-	cmd := node.Command(ctx, node.routed.binary, args...)
+	cmd := node.Command(ctx, cmp.Or(node.routed.asker, node.routed.binary), args...)
 	cmd.Env = append(os.Environ(), "ROUTED_SOCKET="+node.RoutedSocket())
 	printed, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
@@ -75,6 +78,13 @@ func (node *Node) Routed(ctx context.Context, args ...string) (out string, statu
 		return string(printed), exit.ExitCode(), nil
 	}
 	return string(printed), 0, err
+}
+
+// AskWith has [Node.Routed] run another build of routed than the daemons are.
+func (n *Network) AskWith(binary string) {
+	for _, node := range n.nodes {
+		node.routed.asker = binary
+	}
 }
 
 // CheckHealthy returns nil when `routed status` on the node finds nothing wrong.
@@ -142,8 +152,15 @@ func (node *Node) WriteRoutedConfig(peering Peering) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(node.RoutedConfigPath(), []byte(text.String()), 0o644)
+	config := text.String()
+	if node.routed.edit != nil {
+		config = node.routed.edit(config)
+	}
+	return os.WriteFile(node.RoutedConfigPath(), []byte(config), 0o644)
 }
+
+// EditRouted has f change every routed.yaml that is written from now on; nil: it stays as it is.
+func (node *Node) EditRouted(f func(text string) string) { node.routed.edit = f }
 
 type remoteConfig struct {
 	ClusterSpec

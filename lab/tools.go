@@ -28,6 +28,7 @@ var (
 	BIRD16 = Tool{Package: "bird", Version: "1.6.", Program: "usr/sbin/bird"} //nolint:gochecknoglobals // a constant of struct type
 	BIRD2  = Tool{Package: "bird2", Version: "2.", Program: "usr/sbin/bird"}  //nolint:gochecknoglobals // a constant of struct type
 	FRR    = Tool{Package: "frr", Program: "usr/lib/frr/zebra"}               //nolint:gochecknoglobals // a constant of struct type
+	GoBGP  = Tool{Package: "gobgpd", Program: "usr/bin/gobgpd"}               //nolint:gochecknoglobals // a constant of struct type
 	Ping   = Tool{Package: "iputils-ping", Program: "bin/ping", OnHost: true} //nolint:gochecknoglobals // a constant of struct type
 	NFT    = Tool{Package: "nftables", Program: "usr/sbin/nft", OnHost: true} //nolint:gochecknoglobals // a constant of struct type
 )
