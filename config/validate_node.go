@@ -18,8 +18,8 @@ func podRanges(c *Config) []netip.Prefix {
 // node gives this node. It must have an address of each family that there are pods of, and may have one of the other.
 func (v *validator) node(r rawNode, pods []netip.Prefix) Node {
 	n := Node{
-		Address:  v.ownAddress(r.Address, ownAddress{key: "node.address", family: "IPv4"}, pods),
-		Address6: v.ownAddress(r.Address6, ownAddress{key: "node.address6", family: "IPv6", ipv6: true}, pods),
+		Address:  v.ownAddress(r.Address, ownKey{key: "node.address", family: "IPv4"}, pods),
+		Address6: v.ownAddress(r.Address6, ownKey{key: "node.address6", family: "IPv6", ipv6: true}, pods),
 	}
 	if n.Address.IsValid() || n.Address6.IsValid() {
 		n.RouterID = v.routerID(r.RouterID, n)
@@ -27,14 +27,14 @@ func (v *validator) node(r rawNode, pods []netip.Prefix) Node {
 	return n
 }
 
-// ownAddress is one of this node's two addresses.
-type ownAddress struct {
+// ownKey is the key of one of this node's two addresses.
+type ownKey struct {
 	key, family string
 	ipv6        bool
 }
 
 // ownAddress gives the file's address or, where pods need one, that of $NODE_IP, or else the one that owns the default route.
-func (v *validator) ownAddress(s scalar, own ownAddress, pods []netip.Prefix) netip.Addr {
+func (v *validator) ownAddress(s scalar, own ownKey, pods []netip.Prefix) netip.Addr {
 	i := slices.IndexFunc(pods, func(p netip.Prefix) bool { return p.Addr().Is6() == own.ipv6 })
 	switch {
 	case !s.empty():
@@ -63,7 +63,7 @@ func (v *validator) ownAddress(s scalar, own ownAddress, pods []netip.Prefix) ne
 }
 
 // foundAddress gives what the file does not have; absent when there is none, which is an error.
-func (v *validator) foundAddress(s scalar, own ownAddress, why string) scalar {
+func (v *validator) foundAddress(s scalar, own ownKey, why string) scalar {
 	env := v.env.getenv("NODE_IP")
 	if ip := nodeIP(env, own.ipv6); ip != "" {
 		return scalar{place: place{key: own.key + " ($NODE_IP)"}, kind: kindText, text: ip}

@@ -52,11 +52,8 @@ const RoutedPort = 1790
 // bgpPort is where BIRD listens (RFC 4271).
 const bgpPort = 179
 
-// routedProtocols are the names of BIRD's protocols toward routed, one a family.
-func routedProtocols() []string { return []string{"Global_127_0_0_1", "Global___1"} }
-
-// IsRouted says whether a protocol of BIRD is its session with routed.
-func (p BIRDProtocol) IsRouted() bool { return slices.Contains(routedProtocols(), p.Name) }
+// RoutedProtocol is the name of BIRD's protocol toward routed; that of IPv6, where there is one, is another.
+const RoutedProtocol = "Global_127_0_0_1"
 
 // BIRD says how a node's BIRD is run.
 type BIRD struct {

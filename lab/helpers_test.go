@@ -17,7 +17,7 @@ func established(ctx context.Context, node *lab.Node, want int) error {
 
 // meshEstablished is established for the sessions with other BIRDs.
 func meshEstablished(ctx context.Context, node *lab.Node, want int) error {
-	return countEstablished(ctx, node, want, func(p lab.BIRDProtocol) bool { return !p.IsRouted() })
+	return countEstablished(ctx, node, want, func(p lab.BIRDProtocol) bool { return p.Name != lab.RoutedProtocol })
 }
 
 func countEstablished(ctx context.Context, node *lab.Node, want int, match func(lab.BIRDProtocol) bool) error {

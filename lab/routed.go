@@ -42,9 +42,6 @@ func (node *Node) StartRouted(ctx context.Context, binary string, peering Peerin
 	return err
 }
 
-// Peering is how the node's BIRD and its routed come together.
-func (node *Node) Peering() Peering { return node.bird.Peering }
-
 // StopRouted ends routed by SIGTERM and waits for it; a status other than 0 is an error.
 func (node *Node) StopRouted(ctx context.Context) error {
 	return node.routed.proc.end(ctx, syscall.SIGTERM)

@@ -113,10 +113,10 @@ func (h host) ownAddressErrors(cfg *config.Config) error {
 	return errors.Join(errs...)
 }
 
-// birdPeers are the sessions with the local BIRD. Each offers every family that this cluster has pods of: one BIRD may carry
-// both over one session, and one that knows a single family says so. BIRD knows us by a loopback address and itself by the node's, its
+// birdPeers are the sessions with the local BIRD. BIRD knows us by a loopback address and itself by the node's, its
 // `source address`: BIRD 2 takes a connection only when both ends match, BIRD 1.6 looks at ours alone. So the peer is the
-// node's address, in either mode. When BIRD dials us, we dial it all the same: its retries can be minutes apart.
+// node's address, in either mode. When BIRD dials us, we dial it all the same: its retries can be minutes apart. Each session
+// offers every family that this cluster has pods of: BIRD may carry both over one, and says so when it knows a single one.
 func birdPeers(cfg *config.Config) []peering.Peer {
 	var peers []peering.Peer
 	families := familiesOf(cfg.Cluster.PodCIDRs)
