@@ -36,12 +36,12 @@ func TestHostileBytes(t *testing.T) {
 		"text":                   []byte("GET / HTTP/1.1\r\nHost: example.org\r\n\r\n"),
 		"nothing":                nil,
 	} {
-		p := dialRaw(t, raw, a, 255)
+		p := dialRaw(t, raw, a)
 		p.send(junk)
 		_ = p.conn.Close()
 		t.Log(name)
 	}
-	stranger := dialRaw(t, addr("127.9.20.77"), a, 255)
+	stranger := dialRaw(t, addr("127.9.20.77"), a)
 	stranger.send(unknownType)
 	if typ := stranger.read(); typ != 0 {
 		t.Errorf("a stranger got a message of type %d", typ)

@@ -47,7 +47,7 @@ func TestReasons(t *testing.T) {
 	})
 	flaps := r.flaps(raw)
 	for range 5 { // closed for limitPause
-		again := dialRaw(t, raw, a, 255)
+		again := dialRaw(t, raw, a)
 		if again.open(raw, 9) {
 			t.Error("the session with too many prefixes was taken again at once")
 		}
@@ -120,7 +120,7 @@ func TestSilentPeerDoesNotBlock(t *testing.T) {
 	r := start(t, a.config())
 	r.peers(t, rawAs(a, raw))
 	eventually(t, "listening", func() bool { return r.status(raw).State == "Active" })
-	p := dialRaw(t, raw, a, 255)
+	p := dialRaw(t, raw, a)
 	m, _ := bgp.NewBGPOpenMessage(64512, 90, raw, nil)
 	p.sendMessage(m)
 	eventually(t, "in OpenConfirm", func() bool { return r.status(raw).State == "OpenConfirm" })

@@ -157,7 +157,7 @@ func TestKeyRefused(t *testing.T) {
 			t.Errorf("refused %q, last error %q: want both to say %q", s.Refused, s.LastError, want)
 		}
 	}
-	raw := dialRaw(t, last.addr, a, 255)
+	raw := dialRaw(t, last.addr, a)
 	if raw.open(last.addr, 9) || ra.flaps(last.addr) != 0 || rLast.flaps(a.addr) != 0 {
 		t.Error("a session without signature")
 	}
@@ -275,7 +275,7 @@ func TestUnsignedConnection(t *testing.T) {
 	}
 	defer ls.close()
 	ls.removeKey(raw) // as though the connection had been made before
-	c := dialRaw(t, raw, a, 255)
+	c := dialRaw(t, raw, a)
 	c.open(raw, 9)
 	c.send(update(attrs(originIGPAttr, emptyASPath, nextHopAttr, localPref), 24, 10, 1, 0))
 	for c.read() != 0 {

@@ -225,9 +225,8 @@ func (e *engine) neighbor(p peering.Peer, dial bool) *api.Peer {
 		return n
 	}
 	// No family in the capability (RFC 4724 section 3): between daemons it carries the End-of-RIB, which GoBGP does not
-	// send without it, and asks nobody to hold routes for us. Peers of our kind do that anyway, and longer. BIRD, which
-	// names its families, gets none: GoBGP's own holding has a data race (v4.8.0, Path.MarkStale). BIRD sends its
-	// End-of-RIB regardless, and is told nothing that would have an end.
+	// send without it, and asks nobody to hold routes for us. Peers of our kind do that anyway, and longer. BIRD gets
+	// none: it sends its End-of-RIB regardless, and is told nothing that would have an end.
 	if p.Role == peering.RoleRemote {
 		n.GracefulRestart = &api.GracefulRestart{Enabled: true, HelperOnly: true, RestartTime: restartTime}
 	}
@@ -238,8 +237,7 @@ func (e *engine) neighbor(p peering.Peer, dial bool) *api.Peer {
 const reflectorRestart = 120 * time.Second
 
 // holdForUs asks a reflector to keep our routes over a restart of ours (RFC 4724): it would else withdraw them from
-// everybody at once. A daemon does that unasked. The reflector is to name no families of its own (docs/reflectors.md), so
-// that GoBGP holds nothing for it.
+// everybody at once. A daemon does that unasked.
 func holdForUs(n *api.Peer) {
 	n.GracefulRestart = &api.GracefulRestart{Enabled: true, RestartTime: uint32(reflectorRestart.Seconds())}
 	for _, f := range n.GetAfiSafis() {

@@ -22,13 +22,13 @@ type rawPeer struct {
 	wait time.Duration // for a message
 }
 
-// dialRaw opens a connection from one address to a speaker. ttl 0: the system's.
-func dialRaw(tb testing.TB, from netip.Addr, to node, ttl int) *rawPeer {
+// dialRaw opens a connection from one address to a speaker, which is to be near.
+func dialRaw(tb testing.TB, from netip.Addr, to node) *rawPeer {
 	tb.Helper()
 	d := net.Dialer{
 		Timeout:   patience,
 		LocalAddr: &net.TCPAddr{IP: from.AsSlice()},
-		Control:   withTTL(ttl),
+		Control:   withTTL(maxTTL),
 	}
 	conn, err := d.DialContext(tb.Context(), "tcp", net.JoinHostPort(to.addr.String(), strconv.Itoa(int(to.port))))
 	if err != nil {
@@ -38,7 +38,7 @@ func dialRaw(tb testing.TB, from netip.Addr, to node, ttl int) *rawPeer {
 	return &rawPeer{tb, conn, patience}
 }
 
-// withTTL makes a dialer send with a TTL (hop limit); 0: the system's.
+// withTTL makes a socket send with a TTL (hop limit).
 func withTTL(ttl int) func(network, address string, c syscall.RawConn) error {
 	return func(network, _ string, c syscall.RawConn) error {
 		level, option := syscall.IPPROTO_IP, syscall.IP_TTL
@@ -46,9 +46,7 @@ func withTTL(ttl int) func(network, address string, c syscall.RawConn) error {
 			level, option = syscall.IPPROTO_IPV6, syscall.IPV6_UNICAST_HOPS
 		}
 		var err error
-		if ttl != 0 {
-			_ = c.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), level, option, ttl) })
-		}
+		_ = c.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), level, option, ttl) })
 		return err
 	}
 }
@@ -125,7 +123,7 @@ func openWhenReadyAs(tb testing.TB, from, id netip.Addr, to node, hold uint16, m
 	tb.Helper()
 	var p *rawPeer
 	eventually(tb, "a raw session", func() bool {
-		p = dialRaw(tb, from, to, 255)
+		p = dialRaw(tb, from, to)
 		if p.open(id, hold, more...) {
 			return true
 		}

@@ -62,7 +62,7 @@ func TestHostilePeers(t *testing.T) {
 	healthy := foreignBIRD(o.Network)
 	must(t, healthy.begin(o.ctx, false))
 	t.Cleanup(func() { _ = healthy.Kill(context.WithoutCancel(o.ctx)) })
-	must(t, o.wantPeer(o.ctx, healthy, false, 2))
+	must(t, o.wantPeer(o.ctx, healthy, false))
 	t.Run("Announcements", o.testHostileAnnouncements)
 	t.Run("Connections", o.testHostileConnections)
 	o.wantUndisturbed(t, healthy)
@@ -86,7 +86,7 @@ func (o *ours) open(t *testing.T, from string) *rawPeer {
 	var p *rawPeer
 	must(t, lab.WaitFor(o.ctx, "a raw session", func(ctx context.Context) error {
 		var err error
-		p, err = openRaw(ctx, o.Network.Node(from), o.Node) //nolint:contextcheck // it lives longer than the look
+		p, err = openRaw(ctx, o.Network.Node(from), o.Node)
 		return err
 	}))
 	t.Cleanup(p.close)
@@ -255,7 +255,7 @@ func TestFlood(t *testing.T) {
 	healthy := foreignBIRD(o.Network)
 	must(t, healthy.begin(o.ctx, false))
 	t.Cleanup(func() { _ = healthy.Kill(context.WithoutCancel(o.ctx)) })
-	must(t, o.wantPeer(o.ctx, healthy, false, 2))
+	must(t, o.wantPeer(o.ctx, healthy, false))
 	p, from := o.open(t, "flood"), o.Network.Node("flood")
 	t.Logf("before: %s", o.resident(t))
 	began, sent := time.Now(), 0

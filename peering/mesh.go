@@ -269,8 +269,8 @@ func (m *Mesh) tellRefused(now time.Time, p *peer, a Announcement, v verdict) {
 		m.limited[p] = struct{}{}
 	}
 	// Peers of another AS may tell us of our own blocks again, which is no trouble and nobody's mistake.
-	echo := v.reason == ReasonASLoop && within(a.Prefix, m.cfg.PodCIDRs)
-	if p.note(now, a, v, !echo) && !echo {
+	echo := p.Role.Remote() && v.reason == ReasonASLoop && within(a.Prefix, m.cfg.PodCIDRs)
+	if p.note(now, a, v, echo) {
 		m.event(Event{
 			Kind: EventRejected, Peer: p.Addr, Cluster: p.Cluster, Prefix: a.Prefix, Warn: true,
 			Detail: fmt.Sprintf("%s: %s", v.reason, v.detail),

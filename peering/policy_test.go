@@ -203,3 +203,36 @@ func TestALimitThatHasRoomAgainIsFilledUp(t *testing.T) {
 		x.want(routes{})
 	})
 }
+
+func TestEchoOfOwnBlocksIsNoTrouble(t *testing.T) {
+	x := newTester(t)
+	r := testRoster(nodeA)
+	r.Clusters[0].Peers[0].ASN = 64513
+	x.take(x.m.SetRoster(x.now, r))
+	x.up(nodeA)
+	tell := func(path []uint32, p string) Changes {
+		t.Helper()
+		return x.apply(Update{Peer: nodeA, Announce: []Announcement{{Prefix: pfx(p), NextHop: nodeA, ASPath: path}}})
+	}
+	status := func() PeerStatus { return x.m.Status().Clusters[0].Peers[0] }
+	if ch := tell([]uint32{64513, 64512}, "10.1.0.0/26"); len(ch.Events) != 0 {
+		t.Errorf("events %+v", ch.Events)
+	}
+	if s := status(); s.Rejected[ReasonASLoop] != 1 || len(s.LastRejected) != 1 || s.Received[0] != 0 {
+		t.Errorf("an echo: %+v", s)
+	}
+	if ch := tell([]uint32{64513}, "10.1.0.0/26"); len(ch.Events) != 1 { // as its own
+		t.Errorf("events %+v", ch.Events)
+	}
+	if ch := tell([]uint32{64513, 64512}, "20.1.0.0/26"); len(ch.Events) != 1 { // a block of its own range, through us
+		t.Errorf("events %+v", ch.Events)
+	}
+	if s := status(); s.Rejected[ReasonASLoop] != 2 || s.Rejected[ReasonOwnRange] != 1 || s.Received[0] != 2 {
+		t.Errorf("received %v, rejected %v", s.Received, s.Rejected)
+	}
+	tell([]uint32{64513, 64512}, "10.1.0.0/26")
+	if s := status(); s.Received[0] != 1 {
+		t.Errorf("an echo in the place of what was refused: received %v", s.Received)
+	}
+	x.want(routes{})
+}

@@ -98,17 +98,19 @@ func familyIndex(prefix netip.Prefix) int {
 	return 1
 }
 
-// note records a refusal and returns whether it is worth an event now. What is not kept does not count as received.
-func (p *peer) note(now time.Time, a Announcement, v verdict, keep bool) bool {
+// note records a refusal and returns whether it is worth an event now. An echo never is, and does not count as received.
+func (p *peer) note(now time.Time, a Announcement, v verdict, echo bool) bool {
 	p.rejected[v.reason]++
-	if _, known := p.refused[a.Prefix]; keep && (known || len(p.refused) < refusedKept) {
+	if _, known := p.refused[a.Prefix]; !echo && (known || len(p.refused) < refusedKept) {
 		p.refused[a.Prefix] = a
-	} else if !keep {
-		delete(p.refused, a.Prefix)
 	}
 	p.last = append(p.last, Rejection{Prefix: a.Prefix, NextHop: a.NextHop, Reason: v.reason, Detail: v.detail, At: now})
 	if len(p.last) > rejectionsKept {
 		p.last = append(p.last[:0], p.last[1:]...)
+	}
+	if echo {
+		delete(p.refused, a.Prefix)
+		return false
 	}
 	if t, ok := p.told[v.reason]; ok && now.Sub(t) < rejectionEvery {
 		return false
