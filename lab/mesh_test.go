@@ -30,7 +30,7 @@ const (
 // The builds of cmd/routed, each compiled once, into a folder that goes with the sandbox.
 var (
 	buildRouted  = compiled("-race")
-	buildRelease = compiled("-trimpath", "-ldflags=-s -w") // as `make build`
+	buildRelease = compiled()
 )
 
 func compiled(flags ...string) func() (string, error) {
