@@ -147,13 +147,14 @@ func TestBIRDs(t *testing.T) {
 	for _, tool := range birds() {
 		t.Run(tool.Package, func(t *testing.T) {
 			ctx, net := buildWithBIRD(t, lab.BIRD{Tool: tool, Peering: lab.Accept})
-			t.Run("MeshWithinClustersOnly", func(t *testing.T) { testBIRDMesh(t, ctx, net) })
-			t.Run("BlocksComeAndGo", func(t *testing.T) { testBlocksComeAndGo(t, ctx, net) })
+			t.Run("MeshWithinClustersOnly", func(t *testing.T) { testBIRDMesh(ctx, t, net) })
+			t.Run("BlocksComeAndGo", func(t *testing.T) { testBlocksComeAndGo(ctx, t, net) })
 		})
 	}
 }
 
-func testBIRDMesh(t *testing.T, ctx context.Context, net *lab.Network) { //nolint:revive // as must
+func testBIRDMesh(ctx context.Context, t *testing.T, net *lab.Network) {
+	t.Helper()
 	lab.Need(t, lab.Ping)
 	far := netip.MustParseAddr("20.1.47.150")
 	for _, node := range net.NodesOf("cluster-1") {
@@ -185,7 +186,8 @@ func wantRoute(t *testing.T, routes []lab.Route, want lab.Route) {
 	}
 }
 
-func testBlocksComeAndGo(t *testing.T, ctx context.Context, net *lab.Network) { //nolint:revive // as must
+func testBlocksComeAndGo(ctx context.Context, t *testing.T, net *lab.Network) {
+	t.Helper()
 	node, block := net.Node("gyliu-icp-2"), netip.MustParsePrefix("10.1.77.64/26")
 	monitor, err := net.Node("gyliu-icp-3").Monitor(ctx)
 	must(t, err)
