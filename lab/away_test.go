@@ -30,7 +30,7 @@ func TestAway(t *testing.T) {
 		away, err = time.ParseDuration(s)
 		must(t, err)
 	}
-	m := newMesh(t, lab.BIRD{Tool: lab.BIRD16, Peering: lab.Dial})
+	m := newMesh(t, lab.BIRD{Tool: lab.BIRD2, Peering: lab.Accept})
 	ctx, cancel := context.WithTimeout(t.Context(), testTimeout+2*away)
 	defer cancel()
 	m.ctx = ctx
@@ -50,6 +50,7 @@ func TestAway(t *testing.T) {
 // testPartition cuts the clusters off from each other until every session has died of silence and, with that, for as long
 // as told. A daemon that is killed meanwhile adopts its routes. Nothing happens to a route in any kernel.
 func (m *mesh) testPartition(t *testing.T, long time.Duration) {
+	t.Helper()
 	lab.Need(t, lab.Ping)
 	monitors, err := m.MonitorAll(m.ctx)
 	must(t, err)
@@ -91,7 +92,7 @@ func (m *mesh) testPartition(t *testing.T, long time.Duration) {
 		}
 		return nil
 	})
-	stays(t, m.ctx, long, before.check)
+	stays(m.ctx, t, long, before.check)
 
 	must(t, m.Join(m.ctx))
 	joined := time.Now()
@@ -105,6 +106,7 @@ func (m *mesh) testPartition(t *testing.T, long time.Duration) {
 // testBIRDLongAway takes a node's BIRD away for as long as told, and restarts its routed while it is away: the node's
 // blocks stay announced, first because BIRD had announced them, then because the kernel has BIRD's routes.
 func (m *mesh) testBIRDLongAway(t *testing.T, long time.Duration) {
+	t.Helper()
 	node := m.Node("gyliu-ubuntu-1")
 	monitors, err := m.MonitorAll(m.ctx)
 	must(t, err)
@@ -112,7 +114,7 @@ func (m *mesh) testBIRDLongAway(t *testing.T, long time.Duration) {
 	must(t, node.KillBIRD(m.ctx))
 	m.wantFirstProblem(t, node, "CRITICAL bird-down", "local BIRD")
 	m.waitOwn(t, node, "retained")
-	stays(t, m.ctx, long, before.check)
+	stays(m.ctx, t, long, before.check)
 
 	must(t, node.KillRouted(m.ctx))
 	must(t, node.StartRouted(m.ctx, m.binary, m.bird.Peering))

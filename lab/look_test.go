@@ -3,7 +3,6 @@ package lab_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -43,7 +42,7 @@ func (m *mesh) waitStatus(t *testing.T, nodes []*lab.Node, what string, check fu
 }
 
 // stays holds that something is so now, and goes on being so for as long as told.
-func stays(t *testing.T, ctx context.Context, long time.Duration, check func(context.Context) error) { //nolint:revive // as must
+func stays(ctx context.Context, t *testing.T, long time.Duration, check func(context.Context) error) {
 	t.Helper()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -124,12 +123,5 @@ func logged(t *testing.T, node *lab.Node, event string) int {
 func (m *mesh) reload(t *testing.T, node *lab.Node) {
 	t.Helper()
 	must(t, node.WriteRoutedConfig(m.bird.Peering))
-	seen := m.reloads(t, node)
-	must(t, node.ReloadRouted())
-	must(t, lab.WaitFor(m.ctx, "the reload", func(context.Context) error {
-		if m.reloads(t, node) == seen {
-			return errors.New("not reloaded")
-		}
-		return nil
-	}))
+	m.hangup(t, node)
 }

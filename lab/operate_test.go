@@ -32,6 +32,7 @@ func TestOperating(t *testing.T) {
 		t.Run("Plan", m.testPlan) &&
 		t.Run("Guard", m.testGuard) &&
 		t.Run("Doctor", m.testDoctor) &&
+		t.Run("WithoutDaemon", m.testWithoutDaemon) &&
 		t.Run("FlushOnExit", m.testFlushOnExit) &&
 		t.Run("Flush", m.testFlush)
 	m.checkRaces(t)
@@ -146,12 +147,13 @@ func (m *mesh) testReloadOfAFile(t *testing.T) {
 	m.waitHealthy(t)
 }
 
-// A hundred reloads, each of which changes something, while blocks come and go: no session goes down, no route is lost.
+// A hundred reloads, each of which changes something, while blocks come and go: every session of every node is the one that
+// was there before, no route is lost.
 func (m *mesh) testHundredReloads(t *testing.T) {
 	node, remote := m.Node("gyliu-icp-1"), m.Node("gyliu-ubuntu-1")
 	plain, err := os.ReadFile(node.RoutedConfigPath())
 	must(t, err)
-	before := m.sessions(t, node)
+	before := m.someSessions(t, all)
 	monitor, err := node.Monitor(m.ctx)
 	must(t, err)
 	block := netip.MustParsePrefix("20.1.99.0/26")
@@ -164,17 +166,10 @@ func (m *mesh) testHundredReloads(t *testing.T) {
 		}
 		text := strings.Replace(string(plain), "    nodes:\n", fmt.Sprintf("    limits: {prefixes: %d}\n    nodes:\n", 1000+i), 1)
 		must(t, os.WriteFile(node.RoutedConfigPath(), []byte(text), 0o600))
-		seen := m.reloads(t, node)
-		must(t, node.ReloadRouted())
-		must(t, lab.WaitFor(m.ctx, "the reload", func(context.Context) error {
-			if m.reloads(t, node) == seen {
-				return errors.New("not reloaded")
-			}
-			return nil
-		}))
+		m.hangup(t, node)
 	}
 	must(t, lab.WaitFor(m.ctx, "the mesh", node.CheckMesh))
-	if diff := cmp.Diff(before, m.sessions(t, node)); diff != "" {
+	if diff := cmp.Diff(before, m.someSessions(t, all)); diff != "" {
 		t.Errorf("sessions before and after (-before +after):\n%s", diff)
 	}
 	must(t, monitor.Close())
@@ -185,12 +180,18 @@ func (m *mesh) testHundredReloads(t *testing.T) {
 	m.waitHealthy(t)
 }
 
-// reloads counts the node's reloads that went well.
-func (m *mesh) reloads(t *testing.T, node *lab.Node) int {
+// hangup sends SIGHUP and waits for the reload that it causes, which is not one because a file changed.
+func (m *mesh) hangup(t *testing.T, node *lab.Node) {
 	t.Helper()
-	log, err := os.ReadFile(node.RoutedLog())
-	must(t, err)
-	return strings.Count(string(log), `"event":"reloaded"`)
+	reloads := func() int { return strings.Count(readFile(t, node.RoutedLog()), `"event":"reloaded","cause":"signal"`) }
+	seen := reloads()
+	must(t, node.ReloadRouted())
+	must(t, lab.WaitFor(m.ctx, "the reload", func(context.Context) error {
+		if reloads() == seen {
+			return errors.New("not reloaded")
+		}
+		return nil
+	}))
 }
 
 // sessions gives, for each of the node's sessions, since when it stands and how often it went down.
@@ -259,7 +260,7 @@ func (m *mesh) testPeersAndRoutes(t *testing.T) {
 	}
 }
 
-// Plan says nothing when all is well, lists what a hand added, and what a stopped daemon has yet to do.
+// Plan says nothing when all is well, and lists what a hand added.
 func (m *mesh) testPlan(t *testing.T) {
 	node := m.Node("gyliu-icp-1")
 	m.wantPlan(t, node, 0, "")
@@ -268,11 +269,22 @@ func (m *mesh) testPlan(t *testing.T) {
 	m.wantPlan(t, node, 0, "# ip route delete 20.1.47.128/26 via 9.111.255.77 dev eth0 proto boot # held by the mesh")
 	_, err = node.IP(m.ctx, "route", "del", "20.1.47.128/26", "via", "9.111.255.77")
 	must(t, err)
+}
 
+// Where no daemon runs the guard stays, plan has what it has yet to do, and doctor finds what it would mend.
+func (m *mesh) testWithoutDaemon(t *testing.T) {
+	node := m.Node("gyliu-icp-1")
+	var remotes []netip.Addr
+	for _, remote := range m.RemoteOf(node) {
+		remotes = append(remotes, remote.Spec.Addr)
+	}
 	must(t, node.StopRouted(m.ctx))
-	_, err = node.IP(m.ctx, "rule", "del", "pref", "1790")
+	m.wantGuard(t, node, remotes...) // it stays, for what starts again behind it
+	m.wantDoctor(t, node, 0, "main has no route of others to pods of remote clusters")
+	_, err := node.IP(m.ctx, "rule", "del", "pref", "1790")
 	must(t, err)
 	m.wantPlan(t, node, 3, "ip rule add to 20.1.0.0/16 lookup 1790 pref 1790 protocol 114")
+	m.wantDoctor(t, node, 1, "no rule leads lookups of 20.1.0.0/16 to table 1790")
 	must(t, node.StartRouted(m.ctx, m.binary, m.bird.Peering))
 	m.waitHealthy(t)
 	m.wantPlan(t, node, 0, "")
@@ -288,8 +300,7 @@ func (m *mesh) wantPlan(t *testing.T, node *lab.Node, status int, line string) {
 	}
 }
 
-// The doctor finds nothing wrong, then routes that somebody added by hand, whose removal is as told, then a lost rule, with
-// the daemon and without it.
+// The doctor finds nothing wrong, then routes that somebody added by hand, whose removal is as told.
 func (m *mesh) testDoctor(t *testing.T) {
 	node := m.Node("gyliu-icp-1")
 	m.wantDoctor(t, node, 0, "main has no route of others to pods of remote clusters")
@@ -305,13 +316,6 @@ func (m *mesh) testDoctor(t *testing.T) {
 		_, err := node.IP(m.ctx, strings.Fields(fmt.Sprintf(removal, block))[1:]...)
 		must(t, err)
 	}
-	must(t, node.StopRouted(m.ctx))
-	m.wantDoctor(t, node, 0, "main has no route of others to pods of remote clusters")
-	_, err := node.IP(m.ctx, "rule", "del", "pref", "1790")
-	must(t, err)
-	m.wantDoctor(t, node, 1, "no rule leads lookups of 20.1.0.0/16 to table 1790")
-	must(t, node.StartRouted(m.ctx, m.binary, m.bird.Peering))
-	m.waitHealthy(t)
 }
 
 // wantDoctor checks what doctor exits with and something it prints.

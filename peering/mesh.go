@@ -21,6 +21,7 @@ type Config struct {
 	Retention           time.Duration // how long paths outlive their session
 	ConvergenceDeadline time.Duration // how long a start waits for peers that do not answer
 	OwnGrace            time.Duration // how long a start waits for BIRD when other evidence of own blocks is there
+	RestartGrace        time.Duration // the same when an earlier run left routes: the peers hold what it had announced
 	Brake               Brake         // what is suspicious about withdrawals, and what then; the zero Brake: nothing is
 }
 
@@ -38,8 +39,9 @@ type Mesh struct {
 	evidence map[netip.Prefix]bool
 	own      []OwnBlock
 
-	ownKnown   time.Time // zero: not yet
-	converged  time.Time // zero: not yet
+	grace      time.Duration // of BIRD's, from started on
+	ownKnown   time.Time     // zero: not yet
+	converged  time.Time     // zero: not yet
 	byDeadline bool
 	nextExpiry time.Time // no stale path expires before; zero: none will
 	nextDrop   time.Time // no reflector's grace is over before; zero: none is running
@@ -54,7 +56,7 @@ type Mesh struct {
 // NewMesh makes an empty mesh that started now.
 func NewMesh(cfg Config, now time.Time) *Mesh {
 	return &Mesh{
-		cfg: cfg, martians: newMartians(), started: now,
+		cfg: cfg, martians: newMartians(), started: now, grace: cfg.OwnGrace,
 		peers:    map[netip.Addr]*peer{},
 		clusters: map[string]*cluster{},
 		blocks:   rib{},
@@ -112,6 +114,9 @@ func (m *Mesh) Apply(now time.Time, u Update) Changes {
 // cluster that it fits every peer that may name another next hop than its address: reflectors, and nodes with both families.
 // Routes that the policy would refuse to all of them are not adopted.
 func (m *Mesh) Adopt(now time.Time, routes []RouteChange) Changes {
+	if len(routes) > 0 {
+		m.grace = max(m.grace, m.cfg.RestartGrace)
+	}
 	var others []*peer
 	for _, p := range m.peers {
 		if p.Role == RoleReflector || p.Role == RoleRemote && p.Families.Has(IPv4|IPv6) {
@@ -166,7 +171,7 @@ func (m *Mesh) Next() time.Time {
 	case m.ownKnown.IsZero():
 		sooner(m.started.Add(m.cfg.ConvergenceDeadline))
 		if len(m.own) > 0 {
-			sooner(m.started.Add(m.cfg.OwnGrace))
+			sooner(m.started.Add(m.grace))
 		}
 	case m.converged.IsZero():
 		sooner(m.ownKnown.Add(m.cfg.ConvergenceDeadline))

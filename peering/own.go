@@ -96,7 +96,7 @@ func (m *Mesh) latchOwnKnown(now time.Time) {
 	switch {
 	case birds > 0 && silent == 0:
 		e.Detail = "the local BIRD has sent its End-of-RIB"
-	case len(m.own) > 0 && !now.Before(m.started.Add(m.cfg.OwnGrace)):
+	case len(m.own) > 0 && !now.Before(m.started.Add(m.grace)):
 		e.Detail = "known without an End-of-RIB of the local BIRD"
 	case !now.Before(m.started.Add(m.cfg.ConvergenceDeadline)):
 		e.Warn, e.Detail = true, fmt.Sprintf("the local BIRD has not answered within %s", m.cfg.ConvergenceDeadline)

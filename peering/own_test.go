@@ -78,6 +78,24 @@ func TestRestartWhileBIRDIsDown(t *testing.T) {
 	x.wantOwn("")
 }
 
+// Where an earlier run left routes the peers may hold blocks that BIRD alone knows.
+func TestRestartWaitsForBIRD(t *testing.T) {
+	cfg := testConfig()
+	cfg.RestartGrace = 10 * time.Second
+	x := &tester{T: t, m: NewMesh(cfg, t0), now: t0, table: map[netip.Prefix]netip.Addr{}}
+	x.take(x.m.SetRoster(x.now, testRoster(nodeA)))
+	x.take(x.m.Adopt(x.now, []RouteChange{{Prefix: blockA, NextHop: nodeA}}))
+	x.evidence(ownBlock)
+	x.after(10*time.Second - 1)
+	if next := x.m.Next(); x.m.OwnKnown() || !next.Equal(t0.Add(10*time.Second)) {
+		t.Fatalf("known: %v, Next() = %s", x.m.OwnKnown(), next)
+	}
+	x.after(1)
+	if !x.m.OwnKnown() {
+		t.Fatal("not known after the grace")
+	}
+}
+
 func TestABIRDThatSpeaksIsBelievedAgainstTheEvidence(t *testing.T) {
 	x := newTester(t, nodeA)
 	other := pfx("10.1.7.0/26")

@@ -239,7 +239,7 @@ func meshConfig(cfg *config.Config) peering.Config {
 	return peering.Config{
 		Cluster: cfg.Cluster.Name, ASN: cfg.Cluster.ASN, PodCIDRs: cfg.Cluster.PodCIDRs, NodeAddrs: cfg.Node.Addresses(),
 		ServiceCIDRs: cfg.Cluster.ServiceCIDRs,
-		Retention:    cfg.Mesh.Retention, ConvergenceDeadline: cfg.Kernel.ConvergenceDeadline, OwnGrace: ownGrace,
+		Retention:    cfg.Mesh.Retention, ConvergenceDeadline: cfg.Kernel.ConvergenceDeadline, OwnGrace: ownGrace, RestartGrace: restartGrace,
 		Brake: peering.Brake(cfg.Mesh.WithdrawalBrake),
 	}
 }
