@@ -14,6 +14,11 @@
 // peer down, so the receiver must be quicker than the peers on average; what can pile up is bounded by what a peer
 // may hold (Config.MaxPrefixes) times how often it changes its mind.
 //
+// On average it is, but an UPDATE takes three goroutines from the peer's to the watcher, and where those of the peers are
+// always ready to run, they fill the queue first: with several kilobytes an UPDATE, since GoBGP adds the configuration of
+// the peer to each. So a peer's goroutine gives way at every UPDATE, in the only place where GoBGP calls us from it: its
+// log.
+//
 // # Times
 //
 // GoBGP dials 1.5 to 2 s after a session is configured or lost, and every 1.5 to 2 s from then on; it listens at once.
