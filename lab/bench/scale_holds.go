@@ -27,7 +27,7 @@ func sessionHolds(r *results, n int) []hold {
 		absoluteHold(r, at+", routes lost when all are lost at once", metricSessionsLost(n), 0, false),
 	}
 	if promise.megabytes > 0 {
-		all = append(all, absoluteHold(r, at+", peak memory, the loss of all included", metricSessionsPeakAfter(n), promise.megabytes, true))
+		all = append(all, absoluteHold(r, at+", peak memory of a cold start", metricSessionsPeak(n), promise.megabytes, true))
 	}
 	return all
 }
