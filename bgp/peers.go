@@ -154,6 +154,9 @@ func (e *engine) open(ctx context.Context, p peering.Peer, dial bool) error {
 	if err := e.srv.AddPeer(ctx, &api.AddPeerRequest{Peer: e.neighbor(p, dial)}); err != nil {
 		return fmt.Errorf("add peer %s: %w", p.Addr, err)
 	}
+	if err := e.adjRIBs.drop(p.Addr); err != nil {
+		return err
+	}
 	if refusal := e.sessions.keyRefusal(p.Addr); refusal != "" {
 		err := e.close(ctx, p.Addr)
 		e.refuse(ctx, p, refusal)
@@ -255,7 +258,7 @@ func keepalive(r peering.Role, hold time.Duration) time.Duration {
 	return hold / 3
 }
 
-// afiSafi negotiates one family, without add-path and without GoBGP's prefix limit (see weigh).
+// afiSafi negotiates one family, without add-path and without GoBGP's prefix limit: it keeps nothing (see adjRIBs).
 func (e *engine) afiSafi(f peering.Families) *api.AfiSafi {
 	g := gobgpFamily(f)
 	fam := &api.Family{Afi: api.Family_Afi(g.Afi()), Safi: api.Family_Safi(g.Safi())}

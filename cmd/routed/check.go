@@ -106,19 +106,18 @@ func clusterMeaning(c peering.Cluster) string {
 	return fmt.Sprintf("%d nodes", len(c.Peers))
 }
 
-// What a full mesh costs: each session takes so much memory for each of its families (docs/design/gobgp.md).
+// What a full mesh costs: each session takes so much memory (docs/design/gobgp.md).
 const (
 	meshComfort = 200 // remote nodes
-	sessionKB   = 205
+	sessionKB   = 100
 )
 
 // meshWarning says when there are more sessions with remote nodes than a full mesh is good for; else it is empty.
 func meshWarning(r peering.Roster) string {
-	nodes, families := 0, 0
+	nodes := 0
 	for _, p := range r.Peers() {
 		if p.Role == peering.RoleRemote {
 			nodes++
-			families += len(p.Families.List())
 		}
 	}
 	if nodes <= meshComfort {
@@ -126,7 +125,7 @@ func meshWarning(r peering.Roster) string {
 	}
 	return fmt.Sprintf("a session with each of %d remote nodes takes some %d MB of memory on this node and on each of them; "+
 		"beyond about %d let each cluster have two route reflectors (remotes[].reflectors, docs/reflectors.md)",
-		nodes, families*sessionKB/1000, meshComfort)
+		nodes, nodes*sessionKB/1000, meshComfort)
 }
 
 func peerMeaning(p peering.Peer) string {
