@@ -423,17 +423,19 @@ func (m *Mesh) finish(now time.Time) Changes {
 }
 
 func (m *Mesh) latchConverged(now time.Time) {
+	late := !now.Before(m.ownKnown.Add(m.cfg.ConvergenceDeadline))
 	var missing []string
 	for _, p := range m.peers {
-		if p.Role.Remote() && !p.heardAll() {
-			missing = append(missing, p.Addr.String())
+		if !p.Role.Remote() || p.heardAll() {
+			continue
 		}
+		if !late {
+			return // most steps of a start with many peers end here
+		}
+		missing = append(missing, p.Addr.String())
 	}
 	e := Event{Kind: EventConverged, Count: len(m.blocks), Detail: "every peer has sent its End-of-RIB"}
 	if len(missing) > 0 {
-		if now.Before(m.ownKnown.Add(m.cfg.ConvergenceDeadline)) {
-			return
-		}
 		slices.Sort(missing)
 		e.Warn, e.Count, m.byDeadline = true, len(missing), true
 		e.Detail = fmt.Sprintf("%d peers have not sent their End-of-RIB within %s: %s",

@@ -151,22 +151,19 @@ func familyWarnings(r peering.Roster) []string {
 	return out
 }
 
-// What a full mesh costs: each session takes so much memory for each of its families (docs/design/gobgp.md).
+// What a full mesh costs: each session takes so much memory (docs/design/gobgp.md).
 const (
 	meshComfort = 200 // remote nodes
-	sessionKB   = 205
+	sessionKB   = 100
 )
 
 // meshWarning says when there are more sessions with remote nodes than a full mesh is good for; else it is empty.
 func meshWarning(r peering.Roster) string {
-	nodes, families := 0, 0
+	nodes, sessions := 0, 0
 	for _, c := range r.Clusters {
-		if len(c.Peers) == 0 || c.Peers[0].Role != peering.RoleRemote {
-			continue
-		}
-		nodes += countNodes(c.Peers)
-		for _, p := range c.Peers {
-			families += len(p.Families.List())
+		if len(c.Peers) > 0 && c.Peers[0].Role == peering.RoleRemote {
+			nodes += countNodes(c.Peers)
+			sessions += len(c.Peers)
 		}
 	}
 	if nodes <= meshComfort {
@@ -174,7 +171,7 @@ func meshWarning(r peering.Roster) string {
 	}
 	return fmt.Sprintf("a session with each of %d remote nodes takes some %d MB of memory on this node and on each of them; "+
 		"beyond about %d let each cluster have two route reflectors (remotes[].reflectors, docs/reflectors.md)",
-		nodes, families*sessionKB/1000, meshComfort)
+		nodes, sessions*sessionKB/1000, meshComfort)
 }
 
 func peerMeaning(p peering.Peer) string {
