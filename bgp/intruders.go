@@ -24,7 +24,7 @@ import (
 //
 // Both ends can come to think so of each other. So the one that dials first ignores for longer.
 const (
-	muteLimit   = 2 * time.Second        // in OpenSent: what was accepted has said something (see deferAccept), and now says no more
+	muteLimit   = time.Second            // in OpenSent: what was accepted has said something (see deferAccept), and now says no more
 	ignoreFirst = 6 * time.Second        // by the end that dials first
 	ignoreLater = 3 * time.Second        // by the other: long enough for its dial, which takes up to 2 s
 	turnAway    = 200 * time.Millisecond // in which the old state machine closes what had been accepted already
@@ -114,7 +114,7 @@ func (ls listeners) ignore(addrs []netip.Addr) error {
 
 const (
 	netOffset  = 0xfff00000 // SKF_NET_OFF (include/uapi/linux/filter.h): offsets from the IP header
-	maxFilter  = 4096       // BPF_MAXINSNS
+	maxFilter  = 256        // instructions: 127 IPv4 or 28 IPv6 addresses; they count against net.core.optmem_max, as keys do
 	sourceIPv4 = 12
 	sourceIPv6 = 8
 )
@@ -171,7 +171,7 @@ func (ls listeners) cut(peer netip.Addr) error {
 // accepted tells whether a descriptor is a connection from the peer to one of the listeners.
 func (ls listeners) accepted(fd int, peer netip.Addr) bool {
 	at := boundTo(fd)
-	if !slices.ContainsFunc(ls, func(l listener) bool { return l.addr.Port() == at.Port() && l.addr.Addr().Is4() == peer.Is4() }) {
+	if !slices.ContainsFunc(ls, func(l listener) bool { return l.addr.Port() == at.Port() && l.isAt(at.Addr()) }) {
 		return false
 	}
 	name, err := unix.Getpeername(fd)

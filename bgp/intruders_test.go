@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -114,7 +115,8 @@ func testIntruders(t *testing.T, peerAddr netip.Addr, do func(context.Context, n
 		in := intrude(t, peer.addr, a, do)
 		eventually(t, "intruders there", func() bool { return in.connections.Load() > 3 })
 	}
-	for round := range 3 {
+	const rounds = 3
+	for round := range rounds {
 		began := time.Now()
 		truePeer.peers(t, toHere...)
 		for i, r := range rigs {
@@ -127,8 +129,46 @@ func testIntruders(t *testing.T, peerAddr netip.Addr, do func(context.Context, n
 		}
 	}
 	for _, r := range rigs {
+		if n := r.flaps(peer.addr); n != rounds {
+			t.Errorf("the session came up %d times, want %d", n, rounds)
+		}
 		if r.flaps(healthy.addr) != 1 || !r.isUp(healthy.addr) {
 			t.Errorf("the healthy session was disturbed: %s", r.lastDown(healthy.addr))
+		}
+	}
+}
+
+// TestIgnore: the listeners drop what comes from the addresses named, all of them and no other.
+func TestIgnore(t *testing.T) {
+	var many []netip.Addr
+	for i := range 27 {
+		many = append(many, netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), netip.AddrFrom16([16]byte{0: 0xfd, 15: byte(i)}))
+	}
+	for _, at := range []netip.Addr{addr("127.9.51.1"), netip.IPv6Loopback()} {
+		l, ls := listenTCP(t, at)
+		defer ls.close()
+		us := node{at, 64512, netip.MustParseAddrPort(l.Addr().String()).Port()}
+		for name, tc := range map[string]struct {
+			ignored []netip.Addr
+			want    bool
+		}{
+			"nobody":              {nil, true},
+			"the peer":            {[]netip.Addr{at}, false},
+			"others":              {many, true},
+			"others and the peer": {append(many[:len(many):len(many)], at), false},
+			"its neighbours":      {[]netip.Addr{at.Prev(), at.Next()}, true},
+		} {
+			if err := ls.ignore(tc.ignored); err != nil {
+				t.Fatalf("%s, ignoring %s: %v", at, name, err)
+			}
+			if got := reached(t, at, us); got != tc.want {
+				t.Errorf("%s, ignoring %s: reached %v", at, name, got)
+			}
+		}
+	}
+	for _, is4 := range []bool{true, false} {
+		if n := len(dropFrom(is4, slices.Repeat(many, 10))); n > maxFilter {
+			t.Errorf("a program of %d instructions", n)
 		}
 	}
 }

@@ -22,7 +22,7 @@ import (
 // until nothing has come of it for dialLate.
 const (
 	reviveEvery = 10 * time.Second // sooner after the last time it waits for revivePause, which damps oscillation
-	revivePause = 3 * time.Second
+	revivePause = 2 * time.Second
 	stuckAfter  = 4 * time.Second // in OpenSent or OpenConfirm
 	dialLate    = 5 * time.Second
 	attendPause = 100 * time.Millisecond // between corrections that only time asks for: one that fails is no reason to spin

@@ -3,6 +3,7 @@ package bgp
 import (
 	"fmt"
 	"iter"
+	"net/netip"
 
 	"routed/peering"
 
@@ -55,7 +56,10 @@ func (ls listeners) limitHops(peers iter.Seq[peering.Peer]) error {
 }
 
 // takes tells whether connections of the peer arrive at the listener: GoBGP refuses those to another address of ours.
-func (l listener) takes(p peering.Peer) bool {
+func (l listener) takes(p peering.Peer) bool { return l.isAt(p.Local.WithZone("")) }
+
+// isAt tells whether connections to an address of ours arrive at the listener.
+func (l listener) isAt(local netip.Addr) bool {
 	at := l.addr.Addr()
-	return at == p.Local.WithZone("") || at.IsUnspecified() && at.Is4() == p.Addr.Is4()
+	return at == local || at.IsUnspecified() && at.Is4() == local.Is4()
 }
