@@ -24,6 +24,7 @@ const (
 	coldStartLimit = 5 * time.Second
 	blockLimit     = 300 * time.Millisecond
 	repairLimit    = 2 * time.Second
+	leaveLimit     = time.Second      // from SIGHUP until a node that left the roster has no routes
 	healthyLimit   = 30 * time.Second // until every session is up again, whatever happened
 )
 

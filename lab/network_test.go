@@ -146,7 +146,7 @@ func TestPodsBehindNodes(t *testing.T) {
 func TestBIRDs(t *testing.T) {
 	for _, tool := range birds() {
 		t.Run(tool.Package, func(t *testing.T) {
-			ctx, net := buildWithBIRD(t, lab.BIRD{Tool: tool, Peering: lab.Accept})
+			ctx, net := buildWithBIRD(t, lab.BIRD{Tool: tool, Peering: lab.Dial})
 			t.Run("MeshWithinClustersOnly", func(t *testing.T) { testBIRDMesh(ctx, t, net) })
 			t.Run("BlocksComeAndGo", func(t *testing.T) { testBlocksComeAndGo(ctx, t, net) })
 		})

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -93,13 +94,15 @@ func (m *mesh) testReloadRoster(t *testing.T) {
 	}
 	must(t, os.WriteFile(hosts, []byte(strings.Join(kept, "")), 0o600))
 	must(t, node.ReloadRouted())
-	must(t, lab.WaitFor(m.ctx, "the leaver's route to go", func(ctx context.Context) error {
+	took, err := lab.Within(m.ctx, leaveLimit, "the leaver's route to go", func(ctx context.Context) error {
 		hops, err := node.NextHops(ctx, lab.RoutedTable)
 		if err == nil && len(hops) != len(kept) {
 			err = fmt.Errorf("next hops %v, want %d", hops, len(kept))
 		}
 		return err
-	}))
+	})
+	must(t, err)
+	t.Logf("its route was gone after %s", took.Round(time.Millisecond))
 	must(t, os.WriteFile(hosts, whole, 0o600))
 	must(t, node.ReloadRouted())
 	must(t, lab.WaitFor(m.ctx, "the leaver's route to come back", node.CheckMesh))

@@ -21,7 +21,7 @@ type Config struct {
 	Retention           time.Duration // how long paths outlive their session
 	ConvergenceDeadline time.Duration // how long a start waits for peers that do not answer
 	OwnGrace            time.Duration // how long a start waits for BIRD when other evidence of own blocks is there
-	RestartGrace        time.Duration // the same when an earlier run left routes: the peers hold what it had announced
+	RestartGrace        time.Duration // and for its session, when an earlier run left routes: the peers hold what it had announced
 	Brake               Brake         // what is suspicious about withdrawals, and what then; the zero Brake: nothing is
 }
 
@@ -39,7 +39,7 @@ type Mesh struct {
 	evidence map[netip.Prefix]bool
 	own      []OwnBlock
 
-	grace      time.Duration // of BIRD's, from started on
+	grace      time.Duration // for the session with BIRD, from started on
 	ownKnown   time.Time     // zero: not yet
 	converged  time.Time     // zero: not yet
 	byDeadline bool
@@ -171,7 +171,7 @@ func (m *Mesh) Next() time.Time {
 	case m.ownKnown.IsZero():
 		sooner(m.started.Add(m.cfg.ConvergenceDeadline))
 		if len(m.own) > 0 {
-			sooner(m.started.Add(m.grace))
+			sooner(m.graceOver())
 		}
 	case m.converged.IsZero():
 		sooner(m.ownKnown.Add(m.cfg.ConvergenceDeadline))

@@ -22,7 +22,7 @@ import (
 
 // How long a start waits for BIRD when the kernel already shows own blocks: borrowed addresses leave no trace there, BIRD
 // alone knows them. GoBGP dials BIRD after two seconds, a session that collides can take eight. After a restart the peers hold
-// what we had announced until they hear the end of what we announce now, so there the answer is worth waiting for.
+// what we had announced until they hear the end of what we announce now, so there the session is worth waiting for.
 const (
 	ownGrace     = 2 * time.Second
 	restartGrace = 15 * time.Second
