@@ -24,5 +24,9 @@ func (m *monitor) losses() (int, error) {
 	}
 }
 
-// lossWatch is how long the kernel's route events are watched after a loss that nothing repairs.
-const lossWatch = 3 * time.Second
+// How long the kernel's route events are watched: after sessions are back, and after the loss of a reflector, which takes
+// others seconds to act on.
+const (
+	backWatch = 3 * time.Second
+	lossWatch = 10 * time.Second
+)

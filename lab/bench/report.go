@@ -179,7 +179,7 @@ func (b *bench) writeMethod(s *strings.Builder) {
 		fmt.Fprintf(s, oneNodeText, look, counterShare, b.events, b.scans, b.idle)
 	}
 	if b.has(partSessions) || b.has(partReflectors) {
-		fmt.Fprintf(s, scaleText, b.idle, connectRetry, dialLate, lossWatch)
+		fmt.Fprintf(s, scaleText, b.idle, connectRetry, dialLate, backWatch, lossWatch)
 	}
 }
 
@@ -213,5 +213,6 @@ const scaleText = `- (g) The nodes are one process with an address each, permane
   its route or lets it lead nowhere, by its route events until %[4]s after the last session is back. The capability of graceful
   restart that nodes send names no family, so BIRD and FRR hold nothing over it.
 - (h) Each reflector has every node's five blocks in an UPDATE of their own, with the node as next hop and ORIGINATOR_ID. Both begin when both sessions are up, so
-  that nobody's dialling is in the figures. Memory and processor time are read when the daemon has come to rest. Each loss is watched for %[4]s.
+  that nobody's dialling is in the figures. Memory and processor time are read when the daemon has come to rest. Each loss is watched for %[5]s:
+  what has not been removed by then is not counted.
 `

@@ -91,7 +91,7 @@ func (b *bench) loseAll(ctx context.Context, r *rig, ns *nodes) error {
 		if err != nil {
 			return err
 		}
-		if err := pause(ctx, lossWatch); err != nil {
+		if err := pause(ctx, backWatch); err != nil {
 			return err
 		}
 		lost, err := m.losses()
