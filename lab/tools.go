@@ -30,6 +30,9 @@ var (
 	FRR    = Tool{Package: "frr", Program: "usr/lib/frr/zebra"}               //nolint:gochecknoglobals // a constant of struct type
 	Ping   = Tool{Package: "iputils-ping", Program: "bin/ping", OnHost: true} //nolint:gochecknoglobals // a constant of struct type
 	NFT    = Tool{Package: "nftables", Program: "usr/sbin/nft", OnHost: true} //nolint:gochecknoglobals // a constant of struct type
+
+	// Prometheus brings promtool, which tests the alerts.
+	Prometheus = Tool{Package: "prometheus", Program: "usr/bin/promtool", OnHost: true} //nolint:gochecknoglobals // a constant of struct type
 )
 
 // Found is a tool that is there.
