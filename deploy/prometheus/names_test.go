@@ -128,7 +128,7 @@ func (k known) problems(expr string) []string {
 			}
 			for _, m := range matcher.FindAllStringSubmatch(matchers, -1) {
 				if !k.labels[m[1]] {
-					out = append(out, fmt.Sprintf("nothing has a label %s", m[1]))
+					out = append(out, "nothing has a label "+m[1])
 				}
 			}
 		case !slices.ContainsFunc(k.series[name], func(s map[string]string) bool { return matches(s, matchers) }):
