@@ -23,6 +23,7 @@ import (
 func TestOperating(t *testing.T) {
 	m := newMesh(t, lab.BIRD{Tool: birds()[0], Peering: lab.Dial})
 	_ = t.Run("ColdStart", m.testColdStart) &&
+		t.Run("Prometheus", m.testPrometheus) &&
 		t.Run("StatusBIRDDown", m.testStatusBIRDDown) &&
 		t.Run("StatusRemoteDown", m.testStatusRemoteDown) &&
 		t.Run("ReloadRoster", m.testReloadRoster) &&

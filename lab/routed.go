@@ -224,7 +224,7 @@ remotes:
 {{- end}}
 {{- end}}
 metrics:
-  listen: 127.0.0.1:9790
+  listen: ":9790"
 admin:
   socket: {{.Node.RoutedSocket}}
 `))

@@ -146,8 +146,11 @@ func TestLimitsKeepWhatIsHeld(t *testing.T) {
 	x.want(routes{pfx("20.1.0.0/26"): nodeA, pfx("20.1.0.64/26"): nodeA})
 	x.up(nodeB, pfx("20.1.1.0/26"), pfx("20.1.1.64/26"))
 	x.want(routes{pfx("20.1.0.0/26"): nodeA, pfx("20.1.0.64/26"): nodeA, pfx("20.1.1.0/26"): nodeB})
-	peers := x.m.Status().Clusters[0].Peers
-	if a, b := peers[0], peers[1]; a.Rejected[ReasonLimitNode] != 1 || b.Rejected[ReasonLimitCluster] != 1 {
+	c := x.m.Status().Clusters[0]
+	if c.Prefixes != 3 || c.Fullest != 2 || c.Limits != r.Clusters[0].Limits {
+		t.Errorf("%d prefixes, %d of the node that has the most, limits %v", c.Prefixes, c.Fullest, c.Limits)
+	}
+	if a, b := c.Peers[0], c.Peers[1]; a.Rejected[ReasonLimitNode] != 1 || b.Rejected[ReasonLimitCluster] != 1 {
 		t.Errorf("rejected %v and %v", a.Rejected, b.Rejected)
 	}
 	x.apply(Update{Peer: nodeA, Announce: announce(nodeA, pfx("20.1.0.0/26"))}) // held: no new prefix
