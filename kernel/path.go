@@ -55,14 +55,13 @@ func SurveyPath(ctx context.Context, cfg Config, n *Netlink, addr netip.Addr, wa
 		s.Wanted = o.planRoutes(topology, []Route{want}, holding, true).Routes[0]
 	}
 	s.Link = topology.Links[s.Decision.Answer.Route.Device]
-	if s.Decision.Answer.Err != nil || s.Link.Loopback || s.Link.Index == 0 {
-		return s, nil
+	if s.Link.Index > 0 && !s.Link.Loopback {
+		to := s.Decision.Answer.Route.Gateway
+		if !to.IsValid() {
+			to = addr
+		}
+		s.Neighbor, err = n.Neighbor(ctx, s.Link.Index, to)
 	}
-	to := s.Decision.Answer.Route.Gateway
-	if !to.IsValid() {
-		to = addr
-	}
-	s.Neighbor, err = n.Neighbor(ctx, s.Link.Index, to)
 	return s, err
 }
 

@@ -96,19 +96,19 @@ func (w *way) downText(down []peering.PeerStatus) string {
 // refusals adds a step for each refused announcement of a prefix that holds the address and that matters, and says whether
 // there was any.
 func (w *way) refusals(matters func(peering.Refusal) bool, state admin.StepState) bool {
-	any := false
+	found := false
 	for _, r := range w.Mesh.Refused {
 		if !matters(r) {
 			continue
 		}
-		any = true
+		found = true
 		when := ""
 		if !r.At.IsZero() {
 			when = " " + w.age(r.At) + " ago"
 		}
 		w.add(stepPolicy, state, refusalRemedy(r), "%s was announced by %s%s and refused: %s", r.Prefix, peerName(r.Peer), when, r.Detail)
 	}
-	return any
+	return found
 }
 
 // refusalRemedy is what to do when the announcement is rightful.
