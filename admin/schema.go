@@ -309,6 +309,6 @@ type ErrorReply struct {
 
 // ErrorDetail says what went wrong; Code is stable.
 type ErrorDetail struct {
-	Code    string `json:"code"` // not_found, unknown_cluster, method_not_allowed, internal
+	Code    string `json:"code"` // not_found, unknown_cluster, bad_address, method_not_allowed, internal
 	Message string `json:"message"`
 }

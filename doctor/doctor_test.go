@@ -249,9 +249,10 @@ type stillFIB struct {
 	kernel.FIB
 	err    error
 	tables map[uint32][]kernel.FIBRoute
+	rules  []kernel.Rule
 }
 
-func (f stillFIB) Rules(context.Context) ([]kernel.Rule, error) { return nil, f.err }
+func (f stillFIB) Rules(context.Context) ([]kernel.Rule, error) { return f.rules, f.err }
 
 func (f stillFIB) Topology(context.Context) (kernel.Topology, error) {
 	return kernel.Topology{Links: map[int32]kernel.Link{2: {Index: 2, Name: "eth0.7", Up: true}}}, f.err

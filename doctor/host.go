@@ -53,11 +53,15 @@ func Look(ctx context.Context, cfg *config.Config, owned kernel.Config, fib kern
 	h.Rules = fact(kernel.SurveyRules(ctx, owned, fib, h.Lookups))
 	h.Table = fact(kernel.SurveyTable(ctx, owned, fib))
 	h.Strays = fact(kernel.StrayRoutes(ctx, owned, fib, h.Lookups))
-	for _, key := range forwardingKeys(h.Lookups, h.Table.Value.Devices) {
-		h.Forwarding = append(h.Forwarding, Sysctl{Key: key, Value: fact(readSysctl(proc, key))})
-	}
+	h.readForwarding(proc, h.Table.Value.Devices)
 	h.Capabilities = fact(readCapabilities(proc))
 	return h
+}
+
+func (h *Host) readForwarding(proc fs.FS, devices []string) {
+	for _, key := range forwardingKeys(h.Lookups, devices) {
+		h.Forwarding = append(h.Forwarding, Sysctl{Key: key, Value: fact(readSysctl(proc, key))})
+	}
 }
 
 // forwardingKeys are the parameters that pod traffic needs: per family that a remote cluster has pods in.

@@ -200,8 +200,11 @@ func decodeLink(b []byte) (Link, bool) {
 		Loopback: header.Flags&unix.IFF_LOOPBACK != 0,
 	}
 	eachAttribute(b[unix.SizeofIfInfomsg:], func(typ uint16, value []byte) {
-		if typ == unix.IFLA_IFNAME {
+		switch typ {
+		case unix.IFLA_IFNAME:
 			l.Name = unix.ByteSliceToString(value)
+		case unix.IFLA_MTU:
+			l.MTU = uint32Of(value)
 		}
 	})
 	return l, true

@@ -31,6 +31,7 @@ func TestOperating(t *testing.T) {
 		t.Run("HundredReloads", m.testHundredReloads) &&
 		t.Run("RefusedReload", m.testRefusedReload) &&
 		t.Run("PeersAndRoutes", m.testPeersAndRoutes) &&
+		t.Run("Why", m.testWhy) &&
 		t.Run("Plan", m.testPlan) &&
 		t.Run("Guard", m.testGuard) &&
 		t.Run("Doctor", m.testDoctor) &&
@@ -262,6 +263,27 @@ func (m *mesh) testPeersAndRoutes(t *testing.T) {
 	if out, status, err := node.Routed(m.ctx, "routes", "--cluster", "nowhere"); err != nil || status != 1 || !strings.Contains(out, "nowhere") {
 		t.Errorf("routes of an unknown cluster: %v, exits %d: %s", err, status, out)
 	}
+}
+
+// The way to the seed's pod is good at every step. Without its block the step that breaks is named, for an address without a
+// pod: that of the pod is then announced by itself.
+func (m *mesh) testWhy(t *testing.T) {
+	node, remote := m.Node("gyliu-icp-1"), m.Node("gyliu-ubuntu-1")
+	pod, block := remote.Spec.Pods[0].String(), remote.Blocks()[0]
+	out, status, err := node.Routed(m.ctx, "why", pod)
+	if err != nil || status != 0 || !strings.Contains(out, "routed as wanted") || strings.Contains(out, "see above") {
+		t.Errorf("why %s: %v, exits %d:\n%s", pod, err, status, out)
+	}
+	must(t, remote.RemoveBlock(m.ctx, block))
+	must(t, lab.WaitFor(m.ctx, "why to name the block", func(ctx context.Context) error {
+		out, status, err := node.Routed(ctx, "why", block.Addr().Next().String())
+		if err == nil && (status != 1 || !strings.Contains(out, "BROKEN block\n  none of the 3 nodes of cluster-2 announces")) {
+			err = fmt.Errorf("exits %d and says:\n%s", status, out)
+		}
+		return err
+	}))
+	must(t, remote.AddBlock(m.ctx, block))
+	must(t, lab.WaitFor(m.ctx, "the block to come back", node.CheckMesh))
 }
 
 // Plan says nothing when all is well, and lists what a hand added.

@@ -52,15 +52,20 @@ func addresses(n admin.Node) []string {
 
 func writeProblems(w *bufio.Writer, problems []admin.Problem, o Options) {
 	for _, p := range problems {
-		fmt.Fprintf(w, "\n%s %s\n", o.paint(severityStyle(p.Severity), strings.ToUpper(string(p.Severity))), p.Code)
-		for _, line := range wrap(p.Text, width-len(indent)) {
-			fmt.Fprintf(w, "%s%s\n", indent, line)
-		}
-		mark := "-> "
-		for _, line := range wrap(p.Remedy, width-len(indent)-len(mark)) {
-			fmt.Fprintf(w, "%s%s%s\n", indent, mark, o.paint(faint, line))
-			mark = "   "
-		}
+		writeTrouble(w, o, severityStyle(p.Severity), string(p.Severity), string(p.Code), p.Text, p.Remedy)
+	}
+}
+
+// writeTrouble writes how bad it is, what it is called, what it is, and what to do.
+func writeTrouble(w *bufio.Writer, o Options, st style, badness, name, text, remedy string) {
+	fmt.Fprintf(w, "\n%s %s\n", o.paint(st, strings.ToUpper(badness)), name)
+	for _, line := range wrap(text, width-len(indent)) {
+		fmt.Fprintf(w, "%s%s\n", indent, line)
+	}
+	mark := "-> "
+	for _, line := range wrap(remedy, width-len(indent)-len(mark)) {
+		fmt.Fprintf(w, "%s%s%s\n", indent, mark, o.paint(faint, line))
+		mark = "   "
 	}
 }
 

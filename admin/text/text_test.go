@@ -50,6 +50,10 @@ func pages(t *testing.T, o Options) map[string]string {
 	}
 	starting := justStarted(load[admin.Status](t, "status_healthy.json"))
 	write("status_starting", func(b *bytes.Buffer) error { return Status(b, starting, o) })
+	for _, name := range []string{"why_good", "why_broken"} {
+		answer := load[admin.Why](t, name+".json")
+		write(name, func(b *bytes.Buffer) error { return Why(b, answer, o) })
+	}
 	write("peers", func(b *bytes.Buffer) error { return Peers(b, load[admin.Peers](t, "peers.json"), o) })
 	write("routes", func(b *bytes.Buffer) error { return Routes(b, load[admin.Routes](t, "routes.json"), o) })
 	write("status_ipv6", func(b *bytes.Buffer) error {
