@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"os/user"
@@ -63,6 +64,13 @@ func (c *Client) Routes(ctx context.Context, cluster string) (Routes, error) {
 	var r Routes
 	err := c.get(ctx, "/v1/routes", q, &r)
 	return r, err
+}
+
+// Why asks for the way to one address.
+func (c *Client) Why(ctx context.Context, address netip.Addr) (Why, error) {
+	var w Why
+	err := c.get(ctx, "/v1/why", url.Values{"address": {address.String()}}, &w)
+	return w, err
 }
 
 // get asks and decodes into out. Every error of the way there wraps [ErrUnreachable].

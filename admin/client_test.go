@@ -40,6 +40,12 @@ func TestClientReadsWhatTheServerWrites(t *testing.T) {
 	if diff := cmp.Diff(sampleRoutes()[:2], routes.Routes, compare); err != nil || diff != "" {
 		t.Errorf("Routes of one cluster: %v\n%s", err, diff)
 	}
+	why, err := c.Why(t.Context(), addr("20.1.47.150"))
+	wantWhy := sampleWhy()
+	wantWhy.Version = SchemaVersion
+	if diff := cmp.Diff(wantWhy, why, compare); err != nil || diff != "" {
+		t.Errorf("Why: %v\n%s", err, diff)
+	}
 	if _, err = c.Routes(t.Context(), "mars & venus"); !errors.Is(err, ErrUnknownCluster) ||
 		!strings.Contains(err.Error(), `"mars & venus"`) {
 		t.Errorf("Routes of an unknown cluster: %v", err)

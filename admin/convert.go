@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"routed/guard"
 	"routed/kernel"
@@ -112,13 +111,13 @@ func stateFrom(s kernel.State) RouteState {
 	}
 }
 
-// KernelFrom is the reconciler's picture of the table and its rules, which is compared in full every resync.
+// KernelFrom is the reconciler's picture of the table and its rules.
 // The last reconcile is for the caller to fill in: the reconciler tells it to its Observer.
-func KernelFrom(k kernel.Status, table uint32, protocol uint8, resync time.Duration) Kernel {
+func KernelFrom(k kernel.Status, table uint32, protocol uint8) Kernel {
 	out := Kernel{
 		Table: table, Protocol: protocol, Adopted: k.Adopted, DeletesAllowed: k.DeletesAllowed,
 		RulesWanted: k.RulesWanted, RulesPresent: k.RulesPresent,
-		LastResync: k.LastResync, ResyncSeconds: resync.Seconds(),
+		LastResync: k.LastResync, ResyncSeconds: k.ResyncInterval.Seconds(),
 		Repairs: []Count{
 			{"deleted", k.Repairs.Deleted},
 			{"changed", k.Repairs.Changed},

@@ -145,12 +145,12 @@ func TestOwnBlocksFrom(t *testing.T) {
 
 func TestKernelFrom(t *testing.T) {
 	got := KernelFrom(kernel.Status{
-		Adopted: true, DeletesAllowed: true, RulesWanted: 2, RulesPresent: 1, LastResync: ago(time.Second),
+		Adopted: true, DeletesAllowed: true, RulesWanted: 2, RulesPresent: 1, LastResync: ago(time.Second), ResyncInterval: time.Minute,
 		LastError: "dump: interrupted", LastErrorAt: ago(time.Minute), Overruns: 3,
 		Repairs: kernel.Repairs{Deleted: 1, Changed: 2, Link: 3, Resync: 4, Rule: 5},
 		Changes: kernel.Changes{Add: 6, Replace: 7, Delete: 8},
 		Errors:  []kernel.ErrorCount{{Op: "add", Errno: "EINVAL", Count: 9}},
-	}, 1790, 114, time.Minute)
+	}, 1790, 114)
 	want := Kernel{
 		Table: 1790, Protocol: 114, Adopted: true, DeletesAllowed: true, RulesWanted: 2, RulesPresent: 1,
 		LastResync: ago(time.Second), ResyncSeconds: 60, Overruns: 3,

@@ -173,6 +173,46 @@ func sampleRoutes() []Route {
 	}
 }
 
+func sampleWhy() Why {
+	return Why{
+		At: noon(), Node: WhyNode{Cluster: "cluster-1", Address: addr("9.111.255.21")}, Address: addr("20.1.47.150"),
+		Cluster: "cluster-2", Block: prefix("20.1.47.128/26"), NextHop: addr("9.111.255.77"), Device: "eth0",
+		Steps: []Step{
+			{Step: "cluster", State: StepGood, Why: "20.1.0.0/16 is a pod range of cluster-2"},
+			{Step: "block", State: StepGood, Why: "20.1.47.128/26, announced by gyliu-ubuntu-1 9.111.255.77"},
+			{
+				Step: "freshness", State: StepWarning,
+				Why:    "stale: it was announced until 12m ago, when the session was lost; it is kept for 48m more",
+				Remedy: "bring the session with gyliu-ubuntu-1 9.111.255.77 back before that (`routed peers` says why it is down)",
+			},
+			{Step: "route", State: StepGood, Why: "20.1.47.128/26 via 9.111.255.77 dev eth0 is wanted"},
+			{
+				Step: "lookup", State: StepBroken,
+				Why:    "the kernel answers otherwise: 0.0.0.0/0 via 9.111.255.1 dev eth0 proto boot, of table main by rule 100: lookup main",
+				Remedy: "see what the rule is for (`ip rule`), and give it a priority above 1790 or remove it",
+			},
+			{Step: "neighbor", State: StepUnknown, Why: "9.111.255.1 has not been asked for on eth0 yet", Remedy: "`ping 9.111.255.1`, then ask again"},
+			{
+				Step: "ip-forwarding", State: StepBroken, Why: "net/ipv4/ip_forward is 0: packets of pods are dropped",
+				Remedy: "sysctl -w net/ipv4/ip_forward=1, and the same in a file in /etc/sysctl.d",
+			},
+		},
+	}
+}
+
+// goodWhy is the same way with nothing wrong.
+func goodWhy() Why {
+	w := sampleWhy()
+	w.Steps = []Step{
+		w.Steps[0], w.Steps[1],
+		{Step: "policy", State: StepGood, Why: "accepted: the block lies inside 20.1.0.0/16, of allowed length, with the node as next hop"},
+		{Step: "freshness", State: StepGood, Why: "fresh: the session with gyliu-ubuntu-1 9.111.255.77 has been up for 3h"},
+		w.Steps[3],
+		{Step: "lookup", State: StepGood, Why: "the kernel answers 20.1.47.128/26 via 9.111.255.77 dev eth0 proto 114, of table 1790 by rule 1790: to 20.1.0.0/16 lookup 1790"},
+	}
+	return w
+}
+
 // golden compares got with a file of testdata.
 func golden(t *testing.T, name string, got []byte) {
 	t.Helper()

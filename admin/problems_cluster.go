@@ -173,7 +173,15 @@ func stale(s Status, c Cluster) []Problem {
 // nodeNames names a few of the nodes that are down.
 func nodeNames(s Status, c Cluster, down int) string {
 	var names []string
-	for _, n := range c.NodesDown[:min(len(c.NodesDown), namesShown)] {
+	seen := map[string]bool{}
+	for _, n := range c.NodesDown {
+		if len(names) == namesShown {
+			break
+		}
+		if n.Name != "" && seen[n.Name] {
+			continue // by its other address
+		}
+		seen[n.Name] = true
 		down := "never up"
 		if !n.Since.IsZero() {
 			down = downFor(s, n.Since, n.Reason)

@@ -59,7 +59,7 @@ type Problem struct {
 // Node is the node and the daemon on it.
 type Node struct {
 	Cluster  string     `json:"cluster"`
-	Address  netip.Addr `json:"address"`
+	Address  netip.Addr `json:"address,omitzero"` // IPv4; absent: it has none
 	Address6 netip.Addr `json:"address6,omitzero"`
 	RouterID netip.Addr `json:"router_id"`
 	Release  string     `json:"release"` // of the running program
@@ -122,10 +122,10 @@ type Roster struct {
 	Failures    uint64    `json:"failures"`              // of calls to the API, since it is followed
 }
 
-// MaxNodesDown bounds [Cluster.NodesDown]; NodesKnown less NodesUp is how many there are.
+// MaxNodesDown bounds [Cluster.NodesDown]; NodesKnown less NodesUp is how many nodes are down.
 const MaxNodesDown = 16
 
-// NodeDown is a remote node without an established session.
+// NodeDown is a remote node without an established session, by the address of the session: a dual-stack node may have two.
 type NodeDown struct {
 	Address netip.Addr `json:"address"`
 	Name    string     `json:"name,omitempty"`
@@ -309,6 +309,6 @@ type ErrorReply struct {
 
 // ErrorDetail says what went wrong; Code is stable.
 type ErrorDetail struct {
-	Code    string `json:"code"` // not_found, unknown_cluster, method_not_allowed, internal
+	Code    string `json:"code"` // not_found, unknown_cluster, bad_address, method_not_allowed, internal
 	Message string `json:"message"`
 }

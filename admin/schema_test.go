@@ -49,7 +49,7 @@ func TestSchemaIsDocumented(t *testing.T) {
 			walk(f.Type)
 		}
 	}
-	for _, root := range []any{Status{}, Peers{}, Routes{}, ErrorReply{}} {
+	for _, root := range []any{Status{}, Peers{}, Routes{}, Why{}, ErrorReply{}} {
 		walk(reflect.TypeOf(root))
 	}
 	if len(seen) < 15 {

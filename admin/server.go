@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -20,13 +21,15 @@ import (
 var ErrUnknownCluster = errors.New("unknown cluster")
 
 // Source gives the pictures that the server answers with. Its methods are called from many goroutines, must not wait
-// for the daemon's loops longer than ctx, and leave Version, Healthy and Problems to the server.
+// for the daemon's loops longer than ctx, and leave Version, Healthy, Routed and Problems to the server.
 type Source interface {
 	Status(ctx context.Context) (Status, error)
 	Peers(ctx context.Context) (Peers, error)
 	// Routes gives the routes sorted by prefix, of all clusters when cluster is empty. The sequence is read once,
 	// after Routes has returned, at the pace of the client: it must hold no lock.
 	Routes(ctx context.Context, cluster string) (iter.Seq[Route], error)
+	// Why follows the way to one address, which is never an IPv4 address in IPv6 form and has no zone.
+	Why(ctx context.Context, address netip.Addr) (Why, error)
 }
 
 const (
@@ -97,9 +100,10 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("/v1/status", s.status)
 	mux.HandleFunc("/v1/peers", s.peers)
 	mux.HandleFunc("/v1/routes", s.routes)
+	mux.HandleFunc("/v1/why", s.why)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, http.StatusNotFound, "not_found",
-			"no such page: "+r.URL.Path+"; there are /v1/status, /v1/peers, /v1/routes")
+			"no such page: "+r.URL.Path+"; there are /v1/status, /v1/peers, /v1/routes, /v1/why")
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(schemaHeader, strconv.Itoa(SchemaVersion))
@@ -148,6 +152,21 @@ func (s *Server) routes(w http.ResponseWriter, r *http.Request) {
 	if err := writeRoutes(w, at, routes); err != nil {
 		s.log.Debug("admin client left", "event", "admin-client-left", "error", err)
 	}
+}
+
+func (s *Server) why(w http.ResponseWriter, r *http.Request) {
+	address, err := ParseAddress(r.URL.Query().Get("address"))
+	if err != nil {
+		s.fail(w, http.StatusBadRequest, "bad_address", err.Error())
+		return
+	}
+	answer, err := s.source.Why(r.Context(), address)
+	if err != nil {
+		s.failSource(w, "why "+address.String(), err)
+		return
+	}
+	answer.Version, answer.Steps, answer.Routed = SchemaVersion, list(answer.Steps), answer.Broken() == nil
+	s.reply(w, http.StatusOK, answer)
 }
 
 // writeRoutes writes a [Routes] one route at a time, a route a line, so that no answer is held in memory whole.

@@ -29,11 +29,17 @@ type fakeSource struct {
 	status Status
 	peers  Peers
 	routes iter.Seq[Route]
+	why    Why
 	err    error
 }
 
 func (f fakeSource) Status(context.Context) (Status, error) { return f.status, f.err }
 func (f fakeSource) Peers(context.Context) (Peers, error)   { return f.peers, f.err }
+
+func (f fakeSource) Why(_ context.Context, a netip.Addr) (Why, error) {
+	f.why.Address = a
+	return f.why, f.err
+}
 
 func (f fakeSource) Routes(_ context.Context, cluster string) (iter.Seq[Route], error) {
 	if cluster != "" && cluster != "cluster-2" {
@@ -49,7 +55,7 @@ func (f fakeSource) Routes(_ context.Context, cluster string) (iter.Seq[Route], 
 }
 
 func sampleSource() fakeSource {
-	return fakeSource{status: degradedStatus(), peers: samplePeers(), routes: slices.Values(sampleRoutes())}
+	return fakeSource{status: degradedStatus(), peers: samplePeers(), routes: slices.Values(sampleRoutes()), why: sampleWhy()}
 }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -80,7 +86,7 @@ func serve(t *testing.T, source Source) (socket string) {
 func TestAnswersAreTheDocumentedSchema(t *testing.T) {
 	s := NewServer("", sampleSource(), quiet())
 	healthy := sampleSource()
-	healthy.status = healthyStatus()
+	healthy.status, healthy.why = healthyStatus(), goodWhy()
 	for _, tc := range []struct {
 		file, path string
 		server     *Server
@@ -88,6 +94,8 @@ func TestAnswersAreTheDocumentedSchema(t *testing.T) {
 		{"status_degraded.json", "/v1/status", s},
 		{"status_healthy.json", "/v1/status", NewServer("", healthy, quiet())},
 		{"peers.json", "/v1/peers", s},
+		{"why_broken.json", "/v1/why?address=20.1.47.150", s},
+		{"why_good.json", "/v1/why?address=::ffff:20.1.47.150", NewServer("", healthy, quiet())},
 	} {
 		t.Run(tc.file, func(t *testing.T) {
 			rec := httptest.NewRecorder()
@@ -132,7 +140,7 @@ func TestNoListIsNull(t *testing.T) {
 		routes: slices.Values([]Route{RouteFrom(peering.RouteStatus{}, kernel.RouteStatus{})}),
 	}
 	for _, source := range []fakeSource{bare, {routes: bare.routes}} {
-		for _, path := range []string{"/v1/status", "/v1/peers", "/v1/routes"} {
+		for _, path := range []string{"/v1/status", "/v1/peers", "/v1/routes", "/v1/why?address=::1"} {
 			rec := httptest.NewRecorder()
 			NewServer("", source, quiet()).handler().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path, nil))
 			if rec.Code != http.StatusOK || strings.Contains(rec.Body.String(), "null") {
@@ -171,6 +179,10 @@ func TestErrorsAreJSON(t *testing.T) {
 		{"unknown cluster", "GET", "/v1/routes?cluster=mars", sampleSource(), 404, "unknown_cluster", `"mars"`},
 		{"broken status", "GET", "/v1/status", broken, 500, "internal", "does not answer"},
 		{"broken peers", "GET", "/v1/peers", broken, 500, "internal", "does not answer"},
+		{"no address", "GET", "/v1/why", sampleSource(), 400, "bad_address", `"" is no IP address`},
+		{"a prefix", "GET", "/v1/why?address=20.1.47.128/26", sampleSource(), 400, "bad_address", "no IP address"},
+		{"a zone", "GET", "/v1/why?address=fe80::1%25eth0", sampleSource(), 400, "bad_address", "zone"},
+		{"broken why", "GET", "/v1/why?address=20.1.47.150", broken, 500, "internal", "does not answer"},
 		{"broken routes", "GET", "/v1/routes", broken, 500, "internal", "does not answer"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -7,9 +7,6 @@ import (
 	"net/netip"
 )
 
-// DefaultMaxPrefixes is the limit of Config.MaxPrefixes when that is zero.
-const DefaultMaxPrefixes = 250_000
-
 // Config is what a Speaker needs to know of this node. It does not change while the speaker runs.
 type Config struct {
 	ASN      uint32       // our AS number
@@ -19,11 +16,6 @@ type Config struct {
 
 	// NextHop4 and NextHop6 are the next hop of our own blocks. An invalid one: the family is not announced.
 	NextHop4, NextHop6 netip.Addr
-
-	// MaxPrefixes bounds the prefixes of one peer and family: far beyond what the import policy admits, it only
-	// keeps a peer gone mad from filling the memory. A session found with more is closed (Cease, RFC 4486 subcode 1)
-	// and tried again after limitPause; at twice as many it is found for sure. Zero: DefaultMaxPrefixes.
-	MaxPrefixes uint32
 
 	Log *slog.Logger // nil: no log
 }
@@ -52,13 +44,6 @@ func (c Config) validate() error {
 		bad("IPv6 next hop %s is not an IPv6 address", c.NextHop6)
 	}
 	return errors.Join(errs...)
-}
-
-func (c Config) maxPrefixes() uint32 {
-	if c.MaxPrefixes == 0 {
-		return DefaultMaxPrefixes
-	}
-	return c.MaxPrefixes
 }
 
 func (c Config) logger() *slog.Logger {

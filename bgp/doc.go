@@ -11,8 +11,13 @@
 //
 // Updates leave on the channel given to [Speaker.Run]. Its capacity is the only queue of this package; when it is
 // full the watcher waits. GoBGP puts an unbounded queue of its own in front of the watcher and has no way to slow a
-// peer down, so the receiver must be quicker than the peers on average; what can pile up is bounded by what a peer
-// may hold (Config.MaxPrefixes) times how often it changes its mind.
+// peer down, so the receiver must be quicker than the peers on average; what can pile up is only bounded by what
+// the peers say and how often they change their mind. GoBGP keeps nothing of it (see adjRIBs).
+//
+// On average it is, but an UPDATE takes three goroutines from the peer's to the watcher, and where those of the peers are
+// always ready to run, they fill the queue first: with several kilobytes an UPDATE, since GoBGP adds the configuration of
+// the peer to each. So a peer's goroutine gives way at every UPDATE, in the only place where GoBGP calls us from it: its
+// log.
 //
 // # Times
 //

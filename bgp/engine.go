@@ -22,6 +22,7 @@ type engine struct {
 	sessions  *sessions
 	stopWatch context.CancelFunc
 	listeners listeners
+	adjRIBs   adjRIBs
 
 	peers      map[netip.Addr]peering.Peer
 	refused    map[netip.Addr]bool // of peers: GoBGP does not have them, since the kernel refused their key
@@ -55,6 +56,9 @@ func (e *engine) begin(ctx, watchCtx context.Context, w *watcher) error {
 		return fmt.Errorf("start BGP on %v port %d: %w", e.cfg.Listen, e.cfg.Port, err)
 	}
 	var err error
+	if e.adjRIBs, err = findAdjRIBs(e.srv); err != nil {
+		return err
+	}
 	if e.listeners, err = openListeners(e.cfg.Listen, e.cfg.Port); err != nil {
 		return err
 	}

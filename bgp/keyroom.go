@@ -20,6 +20,8 @@ const (
 	// keySize is at least what the kernel charges for a key: struct tcp_md5sig_key (include/net/tcp.h) has had 132 to 136
 	// bytes on 64 bits. 137 and less were measured.
 	keySize = 144
+	// keyLeast is less than any kernel on 64 bits charges.
+	keyLeast = 128
 	// optmemStep is what a recommendation is rounded up to, and left free besides.
 	optmemStep = 4096
 )
@@ -27,9 +29,10 @@ const (
 // KeyRoom is what the TCP MD5 keys of a set of peers need of net.core.optmem_max, in bytes, and what this host allows.
 // Each listening socket holds the keys of all peers of its family.
 type KeyRoom struct {
-	Keys int // on one socket
-	Need int // 0: no key is wanted
-	Have int
+	Keys  int // on one socket
+	Least int // with less some keys have no place for sure
+	Need  int // with this all have theirs, on any kernel; 0: no key is wanted
+	Have  int
 }
 
 // NewKeyRoom works it out for a full list of peers. The limit belongs to the network namespace on kernels since 6.8, to
@@ -39,7 +42,7 @@ func NewKeyRoom(peers []peering.Peer) (KeyRoom, error) {
 }
 
 func keyRoom(keys int) (KeyRoom, error) {
-	r := KeyRoom{Keys: keys}
+	r := KeyRoom{Keys: keys, Least: keys * keyLeast}
 	if keys > 0 {
 		r.Need = (keys*keySize/optmemStep + 2) * optmemStep
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -54,6 +55,9 @@ func (h *logHandler) WithGroup(string) slog.Handler { return h }
 func (h *logHandler) Handle(ctx context.Context, r slog.Record) error {
 	if r.Message == "failed to set md5" {
 		h.sessions.noteKeyFault(attr(r, "Key"), attr(r, "Err"))
+	}
+	if r.Message == "received update" {
+		runtime.Gosched() // see the package comment, Queues
 	}
 	if h.peer.IsValid() {
 		if text, fatal := causeIn(r); text != "" {

@@ -1,7 +1,6 @@
 package bgp
 
 import (
-	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -18,9 +17,7 @@ func TestReasons(t *testing.T) {
 	}
 	a, _ := pair(t, 30, 64512, 64512)
 	raw := addr("127.9.30.9")
-	cfg := a.config()
-	cfg.MaxPrefixes = 3
-	r := start(t, cfg)
+	r := start(t, a.config())
 	r.peers(t, rawAs(a, raw))
 
 	lose := func(name, want string, hold uint16, do func(*rawPeer)) {
@@ -42,52 +39,6 @@ func TestReasons(t *testing.T) {
 		p.sendMessage(bgp.NewBGPNotificationMessage(bgp.BGP_ERROR_CEASE, bgp.BGP_ERROR_SUB_ADMINISTRATIVE_SHUTDOWN, append([]byte{4}, "work"...)))
 	})
 	lose("silent", "hold timer expired", 3, func(*rawPeer) {})
-	lose("too many", "more prefixes than the backstop allows", 9, func(p *rawPeer) {
-		p.send(update(attrs(originIGPAttr, emptyASPath, nextHopAttr, localPref), 24, 10, 1, 0, 24, 10, 1, 1, 24, 10, 1, 2, 24, 10, 1, 3))
-	})
-	flaps := r.flaps(raw)
-	for range 5 { // closed for limitPause
-		again := dialRaw(t, raw, a)
-		if again.open(raw, 9) {
-			t.Error("the session with too many prefixes was taken again at once")
-		}
-		_ = again.conn.Close()
-	}
-	if r.flaps(raw) != flaps {
-		t.Error("it flaps")
-	}
-}
-
-// TestWeighedSessionStays: peers that change their mind all the time are weighed again and again, and are within their
-// limit. Weighing a session must not reset it, whichever side dialed.
-func TestWeighedSessionStays(t *testing.T) {
-	if !alone(t) {
-		return
-	}
-	a, b := pair(t, 35, 64512, 64512)
-	var rigs []*rig
-	for _, n := range []node{a, b} {
-		cfg := n.config()
-		cfg.MaxPrefixes = 4
-		rigs = append(rigs, start(t, cfg))
-	}
-	ra, rb := rigs[0], rigs[1]
-	ra.peers(t, b.as(a, both))
-	rb.peers(t, a.as(b, both))
-	for i := range 20 {
-		block := fmt.Sprintf("10.1.%d.0/26", i)
-		ra.advertise(t, block)
-		rb.advertise(t, block)
-		eventually(t, block+" heard on both sides", func() bool {
-			_, there := ra.from(b.addr)[prefix(block)]
-			_, here := rb.from(a.addr)[prefix(block)]
-			return there && here
-		})
-	}
-	if ra.flaps(b.addr) != 1 || rb.flaps(a.addr) != 1 {
-		t.Errorf("sessions came up %d and %d times, want once; last down for %q and %q",
-			ra.flaps(b.addr), rb.flaps(a.addr), ra.lastDown(b.addr), rb.lastDown(a.addr))
-	}
 }
 
 // TestConnectFailureIsTold: the kernel of a host without a daemon refuses with a TTL of 64, which a session with GTSM

@@ -209,19 +209,31 @@ func TestKeyRoom(t *testing.T) {
 		if err != nil || room.Keys != keys || room.Have != 2048 || room.Enough() {
 			t.Fatalf("%+v, %v", room, err)
 		}
-		setOptmem(t, room.Need)
-		_, ls := listenTCP(t, addr("127.0.0.1"))
-		for _, p := range peers {
-			if err := ls.setKey(p.Addr, p.Password); err != nil {
-				t.Errorf("%d keys, %d bytes: %v", keys, room.Need, err)
-				break
-			}
+		setOptmem(t, room.Least-1)
+		if takeKeys(t, peers) == nil {
+			t.Errorf("%d keys have room in %d bytes, %d were called the least", keys, room.Least-1, room.Least)
 		}
-		ls.close()
+		setOptmem(t, room.Need)
+		if err := takeKeys(t, peers); err != nil {
+			t.Errorf("%d keys, %d bytes: %v", keys, room.Need, err)
+		}
 	}
 	if room, err := NewKeyRoom([]peering.Peer{{Addr: addr("10.0.0.1")}}); err != nil || room.Need != 0 || !room.Enough() {
 		t.Errorf("no password: %+v, %v", room, err)
 	}
+}
+
+// takeKeys puts the keys of the peers on a listening socket, until one is refused.
+func takeKeys(t *testing.T, peers []peering.Peer) error {
+	t.Helper()
+	_, ls := listenTCP(t, addr("127.0.0.1"))
+	defer ls.close()
+	for _, p := range peers {
+		if err := ls.setKey(p.Addr, p.Password); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // events is a log that passes the names of events on.

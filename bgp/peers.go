@@ -64,7 +64,7 @@ func (e *engine) setPeers(ctx context.Context, peers []peering.Peer) error {
 			e.peers[addr] = p
 			e.sessions.configure(p)
 			if p.HoldTime != old.HoldTime && !e.refused[addr] {
-				errs = append(errs, e.update(ctx, p))
+				errs = append(errs, e.setTimers(ctx, p))
 			}
 		}
 	}
@@ -93,7 +93,7 @@ func whatChanged(old, now peering.Peer) string {
 
 // sessionOf keeps of a peer what its session depends on. A hold time is for the next one.
 func sessionOf(p peering.Peer) peering.Peer {
-	p.Name, p.Cluster, p.HoldTime = "", "", 0
+	p.Name, p.Cluster, p.HoldTime, p.Other = "", "", 0, netip.Addr{}
 	return p
 }
 
@@ -134,11 +134,11 @@ func (e *engine) addPeer(ctx context.Context, p peering.Peer) error {
 	return nil
 }
 
-// update tells GoBGP what it takes without a new session: a hold time to propose from the next one on.
-func (e *engine) update(ctx context.Context, p peering.Peer) error {
+// setTimers tells GoBGP a hold time to propose from the next session on; the present one goes on with what it negotiated.
+func (e *engine) setTimers(ctx context.Context, p peering.Peer) error {
 	n := e.neighbor(p, e.sessions.isDialing(p.Addr))
 	if _, err := e.srv.UpdatePeer(ctx, &api.UpdatePeerRequest{Peer: n}); err != nil {
-		return fmt.Errorf("update peer %s: %w", p.Addr, err)
+		return fmt.Errorf("set the timers of %s: %w", p.Addr, err)
 	}
 	return nil
 }
@@ -154,6 +154,9 @@ func (e *engine) open(ctx context.Context, p peering.Peer, dial bool) error {
 	e.sessions.opened(p.Addr, dial)
 	if err := e.srv.AddPeer(ctx, &api.AddPeerRequest{Peer: e.neighbor(p, dial)}); err != nil {
 		return fmt.Errorf("add peer %s: %w", p.Addr, err)
+	}
+	if err := e.adjRIBs.drop(p.Addr); err != nil {
+		return err
 	}
 	if refusal := e.sessions.keyRefusal(p.Addr); refusal != "" {
 		err := e.close(ctx, p.Addr)
@@ -254,7 +257,7 @@ func keepalive(r peering.Role, hold time.Duration) time.Duration {
 	return hold / 3
 }
 
-// afiSafi negotiates one family, without add-path and without GoBGP's prefix limit (see weigh).
+// afiSafi negotiates one family, without add-path and without GoBGP's prefix limit: it keeps nothing (see adjRIBs).
 func (e *engine) afiSafi(f peering.Families) *api.AfiSafi {
 	g := gobgpFamily(f)
 	fam := &api.Family{Afi: api.Family_Afi(g.Afi()), Safi: api.Family_Safi(g.Safi())}

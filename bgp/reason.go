@@ -16,8 +16,6 @@ func (s *session) downReason(st apiutil.PeerState, removed bool) string {
 		return "closed by us: " + s.leaving
 	case removed:
 		return "closed by us: restarted"
-	case st.AdminState == api.PeerState_ADMIN_STATE_PFX_CT:
-		return "closed by us: more prefixes than the backstop allows"
 	case s.fatal.text != "" && !s.fatal.at.Before(s.upAt):
 		return s.fatal.text
 	default:

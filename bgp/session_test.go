@@ -159,6 +159,7 @@ func TestSetPeersTouchesOnlyWhatChanged(t *testing.T) {
 
 	toB.Name, toB.Cluster = "renamed", "other" // people's words
 	toB.HoldTime = 12 * time.Second            // for the next session
+	toB.Other = addr("fd00::b")                // for the import policy
 	toC.MaxHops = 2                            // a parameter of the session
 	ra.peers(t, toC, toB)
 	eventually(t, "c up again", func() bool { return ra.flaps(c.addr) == 2 && ra.isUp(c.addr) })

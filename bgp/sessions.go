@@ -2,7 +2,6 @@ package bgp
 
 import (
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -15,8 +14,6 @@ import (
 // sessions is what GoBGP's events and log tell of each session. It is written by GoBGP's goroutines and the owner of
 // the engine, and read by Status; nobody calls GoBGP while holding mu.
 type sessions struct {
-	most uint64 // prefixes that a session may hold
-
 	mu sync.Mutex
 	m  map[netip.Addr]*session
 }
@@ -32,9 +29,7 @@ type session struct {
 	upAt       time.Time
 	negotiated peering.Families
 	holdTime   time.Duration // 0: not asked yet
-	holds      bool          // the peer named families to keep routes of over a restart, and GoBGP is to forget them
 	updates    uint64
-	unweighed  uint64 // paths received since the session came up or was last weighed
 
 	refused  cause     // the kernel's refusal of its key: it has no state machine
 	keyFault string    // GoBGP's complaint about the key, of the present state machine
@@ -60,9 +55,7 @@ type cause struct {
 	fatal bool // it ends an established session
 }
 
-func newSessions(most uint32) *sessions {
-	return &sessions{most: uint64(most), m: map[netip.Addr]*session{}}
-}
+func newSessions() *sessions { return &sessions{m: map[netip.Addr]*session{}} }
 
 // configure adds a peer or updates what is said of it.
 func (t *sessions) configure(p peering.Peer) {
@@ -115,33 +108,16 @@ func (t *sessions) forget(addr netip.Addr) {
 	delete(t.m, addr)
 }
 
-// received counts an UPDATE and its paths, and tells what the session has negotiated. attention tells that the session
-// has to be weighed.
-func (t *sessions) received(addr netip.Addr, paths int) (negotiated peering.Families, up, attention bool) {
+// received counts an UPDATE and tells what the session has negotiated.
+func (t *sessions) received(addr netip.Addr) (negotiated peering.Families, up bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.m[addr]
 	if s == nil || !s.up {
-		return 0, false, false
+		return 0, false
 	}
 	s.updates++
-	light := s.unweighed <= t.most
-	s.unweighed += uint64(paths)
-	return s.negotiated, true, light && s.unweighed > t.most
-}
-
-// heavy lists the sessions that may hold more than they may, and takes them as weighed.
-func (t *sessions) heavy() []netip.Addr {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var out []netip.Addr
-	for addr, s := range t.m {
-		if s.up && s.unweighed > t.most {
-			s.unweighed = 0
-			out = append(out, addr)
-		}
-	}
-	return out
+	return s.negotiated, true
 }
 
 // note keeps what GoBGP's log says went wrong.
@@ -180,8 +156,8 @@ func (t *sessions) changed(ev *apiutil.WatchEventMessage_PeerEvent, unsigned boo
 		s.unsigned = true
 		s.last = cause{text: "a connection without TCP MD5 signature, from before the kernel had the key", at: at}
 	case st.SessionState == bgp.BGP_FSM_ESTABLISHED && !s.up:
-		s.up, s.upAt, s.holdTime, s.reviveAt, s.unweighed, s.attempts = true, at, 0, time.Time{}, 0, 0
-		s.negotiated, s.holds = negotiatedFamilies(s.peer.Families, st.RemoteCap), namesFamilies(st.RemoteCap)
+		s.up, s.upAt, s.holdTime, s.reviveAt, s.attempts = true, at, 0, time.Time{}, 0
+		s.negotiated = negotiatedFamilies(s.peer.Families, st.RemoteCap)
 		u.Session, u.Families = peering.SessionUp, s.negotiated
 		return u, attention
 	case st.SessionState != bgp.BGP_FSM_ESTABLISHED && s.up:
@@ -189,7 +165,7 @@ func (t *sessions) changed(ev *apiutil.WatchEventMessage_PeerEvent, unsigned boo
 		s.up, s.negotiated, s.holdTime = false, 0, 0
 		u.Session, u.Reason = peering.SessionDown, s.down.text
 		if !removed {
-			s.planRevival(st.AdminState, at)
+			s.planRevival(at)
 		}
 	case st.SessionState == bgp.BGP_FSM_IDLE && before != bgp.BGP_FSM_IDLE && !removed:
 		s.attemptFailed(at)
@@ -210,20 +186,6 @@ func (t *sessions) withoutHoldTime() []netip.Addr {
 	var out []netip.Addr
 	for addr, s := range t.m {
 		if s.up && s.holdTime == 0 {
-			out = append(out, addr)
-		}
-	}
-	return out
-}
-
-// withFamiliesToHold lists the sessions whose peer named families for a restart, and takes them as treated.
-func (t *sessions) withFamiliesToHold() []netip.Addr {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var out []netip.Addr
-	for addr, s := range t.m {
-		if s.up && s.holds {
-			s.holds = false
 			out = append(out, addr)
 		}
 	}
@@ -253,12 +215,4 @@ func negotiatedFamilies(ours peering.Families, remote []bgp.ParameterCapabilityI
 		theirs = peering.IPv4
 	}
 	return ours & theirs
-}
-
-// namesFamilies tells whether the peer's graceful restart capability (RFC 4724 section 3) is about any family.
-func namesFamilies(remote []bgp.ParameterCapabilityInterface) bool {
-	return slices.ContainsFunc(remote, func(c bgp.ParameterCapabilityInterface) bool {
-		gr, ok := c.(*bgp.CapGracefulRestart)
-		return ok && len(gr.Tuples) > 0
-	})
 }

@@ -9,7 +9,6 @@ import (
 
 	"routed/peering"
 
-	"github.com/osrg/gobgp/v4/api"
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 )
@@ -27,7 +26,7 @@ func TestRemedies(t *testing.T) {
 	now := time.Now()
 	up := func(t *testing.T) *sessions {
 		t.Helper()
-		ss := newSessions(DefaultMaxPrefixes)
+		ss := newSessions()
 		ss.configure(peering.Peer{Addr: addr("192.0.2.2"), Role: peering.RoleRemote, DialPort: 1790, Families: both})
 		if u, _ := ss.changed(event(bgp.BGP_FSM_ESTABLISHED, "x"), false, now); u.Session != peering.SessionUp || u.Families != peering.IPv6 {
 			t.Fatalf("update %+v", u)
@@ -50,14 +49,6 @@ func TestRemedies(t *testing.T) {
 		ss.changed(event(bgp.BGP_FSM_IDLE, "read-failed"), false, now.Add(2*time.Second))
 		want(t, ss, 2*time.Second+revivePause-1, remedyNone)
 		want(t, ss, 2*time.Second+revivePause, remedyRestart)
-	})
-	t.Run("too many prefixes", func(t *testing.T) {
-		ss := up(t)
-		ev := event(bgp.BGP_FSM_IDLE, "read-failed")
-		ev.Peer.State.AdminState = api.PeerState_ADMIN_STATE_PFX_CT
-		ss.changed(ev, false, now)
-		want(t, ss, limitPause-time.Second, remedyNone)
-		want(t, ss, limitPause, remedyRestart)
 	})
 	t.Run("silent in OpenConfirm", func(t *testing.T) {
 		ss := up(t)
@@ -109,7 +100,7 @@ func TestRemedies(t *testing.T) {
 		wantIgnored(t, ss, now.Add(later), false) // counted anew
 	})
 	t.Run("BIRD takes its time, and is never ignored", func(t *testing.T) {
-		ss := newSessions(DefaultMaxPrefixes)
+		ss := newSessions()
 		ss.configure(peering.Peer{Addr: peer, Role: peering.RoleBIRD, DialPort: 179, Families: both})
 		for _, state := range []bgp.FSMState{bgp.BGP_FSM_OPENSENT, bgp.BGP_FSM_IDLE, bgp.BGP_FSM_OPENSENT, bgp.BGP_FSM_IDLE, bgp.BGP_FSM_OPENCONFIRM} {
 			ss.changed(event(state, "x"), false, now)
@@ -152,7 +143,7 @@ func wantIgnored(t *testing.T, ss *sessions, at time.Time, want bool) {
 func TestLogIsBoundedAndTame(t *testing.T) {
 	var out bytes.Buffer
 	h := slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelInfo})
-	ss := newSessions(DefaultMaxPrefixes)
+	ss := newSessions()
 	peer := addr("192.0.2.2")
 	ss.configure(peering.Peer{Addr: peer})
 	log := slog.New(newLogHandler(h, ss)).With(slog.String("Topic", "Peer"), slog.String("Key", peer.String()))

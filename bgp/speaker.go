@@ -44,7 +44,7 @@ func NewSpeaker(cfg Config) (*Speaker, error) {
 	s := &Speaker{
 		cfg:      cfg,
 		log:      cfg.logger(),
-		sessions: newSessions(cfg.maxPrefixes()),
+		sessions: newSessions(),
 		done:     make(chan struct{}),
 		ops:      make(chan op),
 		wake:     make(chan struct{}, 1),

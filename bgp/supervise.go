@@ -13,7 +13,6 @@ import (
 
 // GoBGP's state machine has habits that the owner of the engine corrects by giving a session a fresh one:
 //   - After a loss it stays Idle for 5 s, and closes what the peer dials meanwhile.
-//   - At its prefix limit it stays Idle for ever.
 //   - In OpenConfirm it has no hold timer before the first session, in OpenSent one of 240 s: a peer that falls silent
 //     there would never be heard again. A connection collision (RFC 4271 section 6.8) can end like this when each
 //     side closes the connection the other one chose.
@@ -24,7 +23,6 @@ import (
 const (
 	reviveEvery = 10 * time.Second // sooner after the last time it waits for revivePause, which damps oscillation
 	revivePause = 2 * time.Second
-	limitPause  = time.Minute     // a session with too many prefixes stays closed this long
 	stuckAfter  = 4 * time.Second // in OpenSent or OpenConfirm
 	dialLate    = 5 * time.Second
 	attendPause = 100 * time.Millisecond // between corrections that only time asks for: one that fails is no reason to spin
@@ -39,10 +37,8 @@ func dialsFirst(p peering.Peer) bool {
 }
 
 // planRevival decides when a session that left Established gets a fresh state machine.
-func (s *session) planRevival(admin api.PeerState_AdminState, at time.Time) {
+func (s *session) planRevival(at time.Time) {
 	switch {
-	case admin == api.PeerState_ADMIN_STATE_PFX_CT:
-		s.reviveAt = at.Add(limitPause)
 	case s.mayIgnore() && !s.intruded.IsZero() && at.Sub(s.intruded) <= intrudersStay:
 		s.ignore(at)
 	case at.Sub(s.revived) >= reviveEvery:
@@ -152,12 +148,9 @@ func (s *session) take(r remedy, now time.Time) remedy {
 func (e *engine) attend(ctx context.Context, now time.Time) {
 	for _, addr := range e.sessions.withoutHoldTime() {
 		e.askHoldTime(ctx, addr)
-	}
-	for _, addr := range e.sessions.withFamiliesToHold() {
-		e.holdNothing(ctx, addr)
-	}
-	for _, addr := range e.sessions.heavy() {
-		e.weigh(ctx, addr)
+		if err := e.adjRIBs.drop(addr); err != nil {
+			e.log.WarnContext(ctx, "memory of a session not given back", "event", "adj-rib-in-kept", "peer", addr, "error", err)
+		}
 	}
 	for addr, r := range e.sessions.ailing(now) {
 		p, ok := e.peers[addr]
@@ -196,39 +189,6 @@ func (e *engine) isEstablished(ctx context.Context, addr netip.Addr) bool {
 		up = p.GetState().GetSessionState() == api.PeerState_SESSION_STATE_ESTABLISHED
 	})
 	return err == nil && up
-}
-
-// weigh has GoBGP compare what a peer holds with the limit, once: it closes the session when that is more. GoBGP would do
-// so at every UPDATE, and counts by walking all the peer has announced, so that a table of n prefixes would cost n². We
-// count what arrives instead, which is never less than what is held; so a peer can hold up to twice the limit before it
-// is found out.
-func (e *engine) weigh(ctx context.Context, addr netip.Addr) {
-	p, ok := e.peers[addr]
-	if !ok {
-		return
-	}
-	n := e.neighbor(p, e.sessions.isDialing(addr))
-	for _, limit := range []uint32{e.cfg.maxPrefixes(), 0} { // 0: no limit; it must not stay
-		for _, f := range n.GetAfiSafis() {
-			f.PrefixLimits = &api.PrefixLimit{Family: f.GetConfig().GetFamily(), MaxPrefixes: limit}
-		}
-		if _, err := e.srv.UpdatePeer(ctx, &api.UpdatePeerRequest{Peer: n}); err != nil {
-			e.log.Warn("prefix limit not checked", "event", "prefix-limit-unchecked", "peer", addr, "error", err)
-		}
-	}
-}
-
-// holdNothing makes GoBGP forget that the peer has named families to keep routes of over a restart (RFC 4724 section 3): that
-// is the mesh's business, and GoBGP's own way has a data race (v4.8.0, Path.MarkStale). What a peer has named it keeps beside
-// the families that it is configured with, and UpdatePeer replaces both. End-of-RIB goes both ways all the same.
-func (e *engine) holdNothing(ctx context.Context, addr netip.Addr) {
-	p, ok := e.peers[addr]
-	if !ok {
-		return
-	}
-	if err := e.update(ctx, p); err != nil {
-		e.log.WarnContext(ctx, "families of graceful restart not forgotten", "event", "families-held", "peer", addr, "error", err)
-	}
 }
 
 // askHoldTime learns the hold time that was negotiated, which GoBGP's events do not carry.

@@ -59,11 +59,10 @@ func (w *watcher) paths(ctx context.Context, paths []*apiutil.Path, at time.Time
 		return
 	}
 	addr := paths[0].PeerAddress
-	negotiated, up, attention := w.sessions.received(addr, len(paths))
+	negotiated, up := w.sessions.received(addr)
 	if !up {
 		return
 	}
-	w.wakeIf(attention)
 	announce, withdraw := convert(paths, negotiated)
 	if len(announce)+len(withdraw) == 0 {
 		return
@@ -75,7 +74,7 @@ func (w *watcher) endOfRIB(ctx context.Context, p *apiutil.Path, at time.Time) {
 	if p == nil {
 		return
 	}
-	negotiated, up, _ := w.sessions.received(p.PeerAddress, 0)
+	negotiated, up := w.sessions.received(p.PeerAddress)
 	if f := familyOf(p.Family); up && f != 0 && negotiated.Has(f) {
 		w.send(ctx, peering.Update{Peer: p.PeerAddress, At: arrival(at), EndOfRIB: f})
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // Check judges what one value alone cannot show: ranges that overlap, nodes inside ranges, a node in two clusters,
-// our own address among the remote nodes, a remote cluster without nodes, IPv6 without an address for it.
+// our own address among the remote nodes, a remote cluster without nodes, peers of a family that this node has no address of.
 // nodes gives, by the remote cluster's name, the nodes that its other sources list; those in the configuration itself
 // are taken from c. The error joins one [Error] for each clash, naming both keys and their lines. Check changes nothing.
 func Check(c *Config, nodes map[string]Listed) error {
@@ -19,8 +19,10 @@ func Check(c *Config, nodes map[string]Listed) error {
 	k.collectRanges()
 	k.checkRanges()
 	k.own()
+	k.bird()
 	k.nodeRanges()
 	for i, r := range c.Remotes {
+		k.sessions(i, r)
 		k.remote(i, r, nodes[r.Name])
 	}
 	sortByPlace(k.errs)
@@ -95,10 +97,6 @@ func (k *checker) checkRanges() {
 		if _, taken := k.ranges[r.prefix]; !taken {
 			k.ranges[r.prefix] = r
 		}
-		if k.c.Node.Address6.IsValid() || r.prefix.Addr().Is4() {
-			continue
-		}
-		k.fail(r.at, "%s is IPv6, and this node has no node.address6", r.prefix)
 	}
 }
 
@@ -126,9 +124,7 @@ func (k *checker) nodeRanges() {
 			if other, ok := k.enclosing(p); ok {
 				k.fail(at, "%s lies inside %s of %s; nodes live outside the ranges of pods and services", p, other.prefix, other)
 			}
-			if p.Addr().Is6() && !k.c.Node.Address6.IsValid() {
-				k.fail(at, "%s is IPv6, and this node has no node.address6", p)
-			}
+			k.ofOurFamilies(p, p.Addr(), at)
 		}
 	}
 	for _, r := range k.all {
@@ -156,6 +152,13 @@ func (k *checker) own() {
 		if _, known := k.nodes[a]; !known {
 			k.nodes[a] = claim{cluster: k.c.Cluster.Name, at: k.at(fmt.Sprintf("listen.addresses[%d]", i))}
 		}
+	}
+}
+
+// sessions that carry both families have a next hop of each to announce.
+func (k *checker) sessions(i int, r Remote) {
+	if r.Sessions == SessionBoth && len(k.c.Node.Addresses()) < 2 {
+		k.fail(k.at(fmt.Sprintf("remotes[%d].sessionFamilies", i)), "both needs node.address and node.address6")
 	}
 }
 
@@ -200,9 +203,35 @@ func (k *checker) node(a netip.Addr, cluster string, at place) {
 		k.nodes[a] = claim{cluster: cluster, at: at}
 	}
 	k.outsideRanges(a, at)
-	if a.Is6() && !k.c.Node.Address6.IsValid() {
-		k.fail(at, "%s is IPv6, and this node has no node.address6", a)
+	k.ofOurFamilies(a, a, at)
+}
+
+// ofOurFamilies reports what is of a family that this node has no address of. what names it.
+func (k *checker) ofOurFamilies(what any, a netip.Addr, at place) {
+	switch {
+	case a.Is6() && !k.c.Node.Address6.IsValid():
+		k.fail(at, "%s is IPv6, and this node has no node.address6", what)
+	case a.Is4() && !k.c.Node.Address.IsValid():
+		k.fail(at, "%s is IPv4, and this node has no node.address", what)
 	}
+}
+
+// bird reports sessions with the local BIRD in a family that this node has no address of.
+func (k *checker) bird() {
+	for i, d := range k.c.BIRD.Dial {
+		k.ofOurFamilies(d, d.Addr(), k.atItem("bird.dial", i))
+	}
+	for i, a := range k.c.BIRD.Accept {
+		k.ofOurFamilies(a, a, k.atItem("bird.accept", i))
+	}
+}
+
+// atItem finds where an element of a list stands that may be written as a single value.
+func (k *checker) atItem(key string, i int) place {
+	if p, ok := k.c.places[fmt.Sprintf("%s[%d]", key, i)]; ok {
+		return p
+	}
+	return k.at(key)
 }
 
 func (k *checker) outsideRanges(a netip.Addr, at place) {

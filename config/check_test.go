@@ -94,11 +94,16 @@ func TestCheck(t *testing.T) {
 			one(hosts + `"three.hosts" lists no node; a remote cluster has at least one`),
 		},
 		{
-			"IPv6 without an address for it", "[20.1.0.0/16]", "[20.1.0.0/16, fd00:20::/48]", "fd00::9",
-			[]string{
-				"13:29 remotes[0].podCIDRs[1]: fd00:20::/48 is IPv6, and this node has no node.address6",
-				hosts + "fd00::9 is IPv6, and this node has no node.address6",
-			},
+			"IPv6 without an address for it", "", "", "fd00::9",
+			one(hosts + "fd00::9 is IPv6, and this node has no node.address6"),
+		},
+		{
+			"BIRD without an address for it", "dial: 127.0.0.1:179", "dial: [127.0.0.1:179, '[::1]:179']", "9.1.1.1",
+			one("8:25 bird.dial[1]: [::1]:179 is IPv6, and this node has no node.address6"),
+		},
+		{
+			"both families without an address for it", "    podCIDRs: [30.1.0.0/16]\n", "    podCIDRs: [30.1.0.0/16]\n    sessionFamilies: both\n", "9.1.1.1",
+			one("19:22 remotes[1].sessionFamilies: both needs node.address and node.address6"),
 		},
 		{
 			"reflectors", "      addresses: [9.111.255.152]\n", "      addresses: []\n    reflectors: [9.111.255.251, 9.111.255.252]\n    nodeCIDRs: [9.111.255.0/24]\n", "9.1.1.1",
@@ -126,6 +131,16 @@ func TestCheck(t *testing.T) {
 				"18:30 remotes[0].nodeCIDRs[1]: 20.0.0.0/8 contains 20.1.0.0/16 of remotes[0].podCIDRs[0] (line 13)" + outside,
 				"18:30 remotes[0].nodeCIDRs[1]: 20.0.0.0/8 contains 20.0.0.0/24 of remotes[0].serviceCIDRs[0] (line 14)" + outside,
 				"18:42 remotes[0].nodeCIDRs[2]: fd00:9::/64 is IPv6, and this node has no node.address6",
+			},
+		},
+		{
+			"IPv4 without an address for it", three, strings.NewReplacer(
+				"10.1.0.0/16", "fd00:10::/64", "20.1.0.0/16", "fd00:20::/64", "30.1.0.0/16", "fd00:30::/64",
+				"address: 9.111.255.21", "address6: fd00::21", "addresses: [9.111.255.21, 9.112.0.21]", "addresses: []",
+			).Replace(three), "fd00::9",
+			[]string{
+				"8:9 bird.dial: 127.0.0.1:179 is IPv4, and this node has no node.address",
+				"16:19 remotes[0].nodes.addresses[0]: 9.111.255.152 is IPv4, and this node has no node.address",
 			},
 		},
 		{"IPv6 with one", "address: 9.111.255.21", "address: 9.111.255.21\n  address6: fd00::21", "fd00::9", nil},

@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"routed/peering"
@@ -37,11 +38,16 @@ type Cluster struct {
 	ASN          uint32
 }
 
-// Node is this node.
+// Node is this node. It has at least one address.
 type Node struct {
-	Address  netip.Addr // IPv4: next hop of own blocks, local end of sessions
-	Address6 netip.Addr // IPv6; the zero Addr when the node is not dual stack
+	Address  netip.Addr // IPv4: next hop of own blocks, local end of sessions; the zero Addr: it has none
+	Address6 netip.Addr // IPv6, likewise
 	RouterID netip.Addr // BGP Identifier, IPv4 in form; never equal to Address, which the local BIRD uses
+}
+
+// Addresses lists the addresses that the node has, IPv4 first.
+func (n Node) Addresses() []netip.Addr {
+	return slices.DeleteFunc([]netip.Addr{n.Address, n.Address6}, func(a netip.Addr) bool { return !a.IsValid() })
 }
 
 // BIRD is how the session with the local BIRD comes about. Exactly one of the lists is non-empty.
@@ -78,12 +84,22 @@ type Remote struct {
 	Port         uint16           // where its daemons listen, or its reflectors unless they say otherwise
 	Nodes        Nodes            // who they are; none when there are Reflectors
 	Reflectors   []netip.AddrPort // BGP route reflectors in the place of its daemons; each address once
-	NodeCIDRs    []netip.Prefix   // with Reflectors, at least one: where the next hops may lie
+	NodeCIDRs    []netip.Prefix   // where next hops may lie that no address in a list vouches for; with Reflectors at least one
 	Password     peering.Password // of TCP MD5 (RFC 2385), for every session with it; none: not signed
+	Sessions     SessionFamilies  // what the sessions with it carry
 	MaxHops      uint8            // 1: directly connected (GTSM); more: multihop; 0: 1 for a peer on one of our subnets, else 16
 	Limits       Limits
 	BlockLengths BlockLengths
 }
+
+// SessionFamilies says which families a session with a remote node or reflector carries.
+type SessionFamilies string
+
+// What a session can carry.
+const (
+	SessionAddress SessionFamilies = "address" // the family of the address it is with
+	SessionBoth    SessionFamilies = "both"    // IPv4 and IPv6
+)
 
 // Nodes says who the daemons of a remote cluster are: the addresses, what the hosts file lists, and the nodes that the
 // cluster's Kubernetes API knows, merged. At least one of the three is given, unless the cluster has reflectors.

@@ -60,7 +60,10 @@ func promises(t *testing.T, c *Config) {
 		}
 	}
 	hold(c.Cluster.Name != "" && len(c.Cluster.PodCIDRs) > 0, "the cluster has a name and pod ranges")
-	hold(c.Node.Address.Is4() && c.Node.RouterID.Is4() && c.Node.RouterID != c.Node.Address, "the router ID is its own")
+	hold(c.Node.RouterID.Is4() && c.Node.RouterID != c.Node.Address, "the router ID is its own")
+	for _, p := range podRanges(c) {
+		hold(p.Addr().Is4() && c.Node.Address.Is4() || p.Addr().Is6() && c.Node.Address6.Is6(), "the node has an address of every family of pods")
+	}
 	hold((len(c.BIRD.Dial) > 0) != (len(c.BIRD.Accept) > 0), "exactly one of dial and accept")
 	hold(len(c.Listen.Addresses) > 0 && c.Listen.Port > 0, "there is somewhere to listen")
 	hold(c.Kernel.Table == TableMain || c.Kernel.Table >= minTable, "the table is nobody else's")
@@ -73,7 +76,8 @@ func promises(t *testing.T, c *Config) {
 		hold(len(r.PodCIDRs) > 0 && r.Port > 0 && r.ASN > 0, "a remote has pod ranges, a port and an AS")
 		nodes := len(r.Nodes.Addresses) > 0 || r.Nodes.HostsFile != "" || r.Nodes.Kubernetes.Used()
 		hold(nodes != (len(r.Reflectors) > 0), "a remote has a source of nodes, or reflectors")
-		hold((len(r.Reflectors) > 0) == (len(r.NodeCIDRs) > 0), "reflectors and node ranges come together")
+		hold(len(r.Reflectors) == 0 || len(r.NodeCIDRs) > 0, "reflectors come with node ranges")
+		hold(len(r.NodeCIDRs) == 0 || len(r.Reflectors) > 0 || r.Sessions == SessionBoth, "a node of one family has its own next hop")
 		hold(r.BlockLengths.IPv4.Min <= r.BlockLengths.IPv4.Max, "lengths are in order")
 		for _, p := range r.PodCIDRs {
 			hold(p.IsValid() && p == p.Masked(), "prefixes are masked")

@@ -15,6 +15,7 @@ const withICP = `cluster:
   icpConfig: icp/config.yaml
 node:
   address: 9.111.255.21
+  address6: fd00::21
 bird:
   dial: 127.0.0.1:179
 `
@@ -117,9 +118,9 @@ func TestCheckNamesICPConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"9:26 remotes[0].podCIDRs[0]: 10.1.0.0/24 overlaps 10.1.0.0/16 of cluster.icpConfig (network_cidr) (line 3); " +
+		"10:26 remotes[0].podCIDRs[0]: 10.1.0.0/24 overlaps 10.1.0.0/16 of cluster.icpConfig (network_cidr) (line 3); " +
 			"no two ranges of pods or services may",
-		"9:39 remotes[0].podCIDRs[1]: 10.0.0.0/28 overlaps 10.0.0.0/24 of cluster.icpConfig (service_cluster_ip_range) " +
+		"10:39 remotes[0].podCIDRs[1]: 10.0.0.0/28 overlaps 10.0.0.0/24 of cluster.icpConfig (service_cluster_ip_range) " +
 			"(line 3); no two ranges of pods or services may",
 	}
 	if diff := cmp.Diff(want, problems(t, Check(c, nil))); diff != "" {

@@ -19,9 +19,9 @@ const MaxFileSize = 256 << 10
 type Env struct {
 	// Getenv is os.Getenv; nil: the environment is empty.
 	Getenv func(key string) string
-	// DefaultAddress gives the IPv4 address that owns the default route, the last resort for node.address;
-	// nil: there is none.
-	DefaultAddress func() (netip.Addr, error)
+	// DefaultAddress gives the address that owns the default route of a family, the last resort for node.address and
+	// node.address6; nil: there is none.
+	DefaultAddress func(ipv6 bool) (netip.Addr, error)
 	// ReadFile reads the configuration, cluster.icpConfig and password files; nil: from the file system, up to MaxFileSize.
 	ReadFile func(path string) ([]byte, error)
 	// FileMode gives the mode of a file, links followed; nil: from the file system.

@@ -90,6 +90,7 @@ func TestParseFillsInDefaults(t *testing.T) {
 			ASN:          64512,
 			Port:         1790,
 			Nodes:        Nodes{Addresses: []netip.Addr{netip.MustParseAddr("9.111.255.152")}},
+			Sessions:     SessionAddress,
 			Limits:       Limits{PrefixesPerNode: 256, Prefixes: 100_000},
 			BlockLengths: BlockLengths{IPv4: LengthRange{20, 32}, IPv6: LengthRange{116, 128}},
 		}},
@@ -133,7 +134,8 @@ remotes:
   port: 1180
   nodes: {addresses: [9.2.2.2], hostsFile: b.hosts}
   reflectors: []
-  nodeCIDRs: []
+  nodeCIDRs: ["fd00:9::/64"]
+  sessionFamilies: both
   password: ""
   maxHops: 3
   limits: {prefixesPerNode: 1, prefixes: 2}
@@ -193,6 +195,8 @@ func TestParseReadsEveryKey(t *testing.T) {
 			{
 				Name: "b", PodCIDRs: prefixes("20.1.0.0/16"), ServiceCIDRs: prefixes("20.0.0.0/24"), ASN: 65001, Port: 1180,
 				Nodes:        Nodes{Addresses: addrs("9.2.2.2"), HostsFile: "/etc/routed/b.hosts"},
+				NodeCIDRs:    prefixes("fd00:9::/64"),
+				Sessions:     SessionBoth,
 				MaxHops:      3,
 				Limits:       Limits{PrefixesPerNode: 1, Prefixes: 2},
 				BlockLengths: BlockLengths{IPv4: LengthRange{24, 26}, IPv6: LengthRange{120, 122}},
@@ -203,6 +207,7 @@ func TestParseReadsEveryKey(t *testing.T) {
 					HostsFile:  "/etc/routed/b.hosts",
 					Kubernetes: Kubernetes{Kubeconfig: "/etc/routed/c.kubeconfig", Context: "x", LabelSelector: "a=b"},
 				},
+				Sessions:     SessionAddress,
 				Limits:       Limits{PrefixesPerNode: 256, Prefixes: 100_000},
 				BlockLengths: BlockLengths{IPv4: LengthRange{20, 32}, IPv6: LengthRange{116, 128}},
 			},
@@ -210,6 +215,7 @@ func TestParseReadsEveryKey(t *testing.T) {
 				Name: "d", PodCIDRs: prefixes("40.1.0.0/16"), ASN: 64512, Port: 179,
 				Reflectors:   []netip.AddrPort{netip.MustParseAddrPort("9.4.4.4:179"), netip.MustParseAddrPort("[fd00::44]:1179")},
 				NodeCIDRs:    prefixes("9.4.0.0/16", "fd00::/64"),
+				Sessions:     SessionAddress,
 				Limits:       Limits{PrefixesPerNode: 256, Prefixes: 100_000},
 				BlockLengths: BlockLengths{IPv4: LengthRange{20, 32}, IPv6: LengthRange{116, 128}},
 			},
@@ -251,60 +257,84 @@ func TestNullIsAbsent(t *testing.T) {
 	}
 }
 
-func TestNodeAddress(t *testing.T) {
-	without := strings.Replace(minimal, "  address: 9.111.255.21\n", "  address6: fd00::21\n", 1)
-	route := func(a netip.Addr, err error) func() (netip.Addr, error) {
-		return func() (netip.Addr, error) { return a, err }
-	}
-	env := func(value string) func(string) string {
-		return func(key string) string {
-			if key == "NODE_IP" {
-				return value
+// TestNodeAddresses: each address is the file's, else that of $NODE_IP, else that of the default route; and pods of a family
+// need one of it.
+func TestNodeAddresses(t *testing.T) {
+	const pods4, pods6, both = "10.1.0.0/16", "fd00:1::/64", "10.1.0.0/16, 'fd00:1::/64'"
+	routes := func(v4, v6 string) func(bool) (netip.Addr, error) {
+		return func(ipv6 bool) (netip.Addr, error) {
+			text := v4
+			if ipv6 {
+				text = v6
 			}
-			return "9.9.9.9"
+			if text == "" {
+				return netip.Addr{}, errors.New("no such process")
+			}
+			return netip.MustParseAddr(text), nil
 		}
 	}
-	owner := netip.MustParseAddr("9.1.1.3")
+	const (
+		missing  = "4:1 node.address: missing, "
+		missing6 = "4:1 node.address6: missing, "
+	)
 	tests := []struct {
-		name, text string
-		env        Env
-		want       string // the address, or the problem
+		name, pods, node, env string
+		routes                func(bool) (netip.Addr, error)
+		want                  string // the addresses, or the problem
 	}{
-		{"the file's", minimal, Env{Getenv: env("9.1.1.2"), DefaultAddress: route(owner, nil)}, "9.111.255.21"},
-		{"$NODE_IP", without, Env{Getenv: env("9.1.1.2"), DefaultAddress: route(owner, nil)}, "9.1.1.2"},
-		{"the default route's", without, Env{Getenv: env(""), DefaultAddress: route(owner, nil)}, "9.1.1.3"},
-		{"none", without, Env{}, "4:1 node.address: missing, and $NODE_IP is not set"},
+		{"the file's", pods4, "address: 9.1.1.1", "9.1.1.2", routes("9.1.1.3", ""), "9.1.1.1"},
+		{"$NODE_IP", pods4, "", "9.1.1.2", routes("9.1.1.3", ""), "9.1.1.2"},
+		{"the default route's", pods4, "", "", routes("9.1.1.3", "fd00::3"), "9.1.1.3"},
+		{"none", pods4, "", "", nil, missing + "and $NODE_IP is not set; 10.1.0.0/16 needs one"},
 		{
-			"no default route", without,
-			Env{DefaultAddress: route(netip.Addr{}, errors.New("no such process"))},
-			"4:1 node.address: missing, $NODE_IP is not set, and the default route has no address: no such process",
+			"no default route", pods4, "", "", routes("", "fd00::3"),
+			missing + "$NODE_IP is not set, and the IPv4 default route has no address: no such process; 10.1.0.0/16 needs one",
 		},
+		{"a bad $NODE_IP", pods4, "", "node-1", nil, `0:0 node.address ($NODE_IP): "node-1" is not an IP address`},
+		{"a $NODE_IP of the other family", pods4, "", "fd00::1", nil, missing + "and $NODE_IP has no IPv4 address; 10.1.0.0/16 needs one"},
+		{"one of the other family and a route", pods4, "", "fd00::1", routes("9.1.1.3", ""), "9.1.1.3"},
 		{
-			"a bad $NODE_IP", without,
-			Env{Getenv: env("node-1")},
-			`0:0 node.address ($NODE_IP): "node-1" is not an IP address`,
-		},
-		{
-			"an IPv6 $NODE_IP", without,
-			Env{Getenv: env("fd00::1")},
-			"0:0 node.address ($NODE_IP): fd00::1 is not an IPv4 address; an IPv6 address goes into node.address6, beside it",
-		},
-		{
-			"an IPv4-mapped route", without,
-			Env{DefaultAddress: route(netip.MustParseAddr("::ffff:9.1.1.3"), nil)},
+			"an IPv4-mapped route", pods4, "", "", routes("::ffff:9.1.1.3", ""),
 			"0:0 node.address (of the default route): ::ffff:9.1.1.3 is an IPv4 address in IPv6 form; write 9.1.1.3",
 		},
+		{"IPv6 alone, the file's", pods6, "address6: fd00::1", "", routes("9.1.1.3", "fd00::3"), "fd00::1"},
+		{"IPv6 alone, $NODE_IP", pods6, "", "fd00::2", routes("9.1.1.3", "fd00::3"), "fd00::2"},
+		{"IPv6 alone, the default route's", pods6, "", "9.1.1.2", routes("9.1.1.3", "fd00::3"), "fd00::3"},
+		{"IPv6 pods on nodes with both", pods6, "address: 9.1.1.1", "", routes("", "fd00::3"), "9.1.1.1 fd00::3"},
+		{"IPv6 alone, none", pods6, "", "", nil, missing6 + "and $NODE_IP is not set; fd00:1::/64 needs one"},
+		{
+			"a link-local route", pods6, "", "", routes("", "fe80::1"),
+			"0:0 node.address6 (of the default route): fe80::1 is a link-local address; a node is known by an address that means the same everywhere",
+		},
+		{"both, the file's", both, "address: 9.1.1.1\n  address6: fd00::1", "9.1.1.2,fd00::2", nil, "9.1.1.1 fd00::1"},
+		{"both, $NODE_IP", both, "", "9.1.1.2,fd00::2", nil, "9.1.1.2 fd00::2"},
+		{"both, $NODE_IP the other way round", both, "", "fd00::2, 9.1.1.2", nil, "9.1.1.2 fd00::2"},
+		{"both, one from each", both, "", "9.1.1.2", routes("", "fd00::3"), "9.1.1.2 fd00::3"},
+		{"both, half", both, "address: 9.1.1.1", "9.1.1.2", nil, missing6 + "and $NODE_IP has no IPv6 address; fd00:1::/64 needs one"},
+		{"swapped", both, "address: fd00::1\n  address6: 9.1.1.1", "", nil, "" +
+			"5:12 node.address: fd00::1 is not an IPv4 address; an IPv6 address goes into node.address6\n" +
+			"6:13 node.address6: 9.1.1.1 is not an IPv6 address; an IPv4 address goes into node.address"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c, err := Parse([]byte(tt.text), "routed.yaml", tt.env)
+			text := "cluster:\n  name: a\n  podCIDRs: [" + tt.pods + "]\nnode:\n  " + tt.node + "\nbird: {dial: '127.0.0.1:179'}\n"
+			c, err := Parse([]byte(text), "routed.yaml", Env{DefaultAddress: tt.routes, Getenv: func(key string) string {
+				if key == "NODE_IP" {
+					return tt.env
+				}
+				return "9.9.9.9"
+			}})
 			var got string
 			if err != nil {
 				got = strings.Join(problems(t, err), "\n")
 			} else {
-				got = c.Node.Address.String()
-				if tt.name != "the file's" && c.Listen.Addresses[1].String() != "fd00::21" {
-					t.Errorf("listens on %v", c.Listen.Addresses)
+				var words []string
+				for _, a := range c.Node.Addresses() {
+					words = append(words, a.String())
+				}
+				got = strings.Join(words, " ")
+				if diff := cmp.Diff(c.Node.Addresses(), c.Listen.Addresses, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+					t.Errorf("listens elsewhere: %s", diff)
 				}
 			}
 			if got != tt.want {

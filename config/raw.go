@@ -60,6 +60,7 @@ type rawRemote struct {
 	Nodes        rawNodes        `yaml:"nodes"`
 	Reflectors   list            `yaml:"reflectors"`
 	NodeCIDRs    list            `yaml:"nodeCIDRs"`
+	Sessions     scalar          `yaml:"sessionFamilies"`
 	Password     scalar          `yaml:"password"`
 	PasswordFile scalar          `yaml:"passwordFile"`
 	MaxHops      scalar          `yaml:"maxHops"`

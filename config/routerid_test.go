@@ -18,7 +18,7 @@ func TestDeriveRouterID(t *testing.T) {
 		{"255.255.255.254", "invalid IP"},
 	}
 	for _, tt := range tests {
-		got, ok := deriveRouterID(netip.MustParseAddr(tt.address))
+		got, ok := deriveRouterID(Node{Address: netip.MustParseAddr(tt.address)})
 		if got.String() != tt.want || ok != got.IsValid() {
 			t.Errorf("%s: got %v, %v; want %s", tt.address, got, ok, tt.want)
 		}
@@ -52,8 +52,8 @@ func TestDerivedRouterIDsDiffer(t *testing.T) {
 	})
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := address.Draw(t, "a"), address.Draw(t, "b")
-		idA, okA := deriveRouterID(a)
-		idB, okB := deriveRouterID(b)
+		idA, okA := deriveRouterID(Node{Address: a})
+		idB, okB := deriveRouterID(Node{Address: b})
 		if !okA || !okB {
 			t.Fatalf("none for %v or %v", a, b)
 		}
@@ -65,4 +65,24 @@ func TestDerivedRouterIDsDiffer(t *testing.T) {
 			t.Fatalf("%v and %v both have %v", a, b, idA)
 		}
 	})
+}
+
+// TestDeriveRouterIDFromIPv6: it is a hash, the same for ever, in 240.0.0.0/4, where neither an IPv4 node address nor a hash of
+// Calico's is; and neighbours get different ones.
+func TestDeriveRouterIDFromIPv6(t *testing.T) {
+	seen := map[netip.Addr]netip.Addr{}
+	a := netip.MustParseAddr("fd00::1")
+	for range 2000 {
+		id, ok := deriveRouterID(Node{Address6: a})
+		if !ok || !netip.MustParsePrefix("240.0.0.0/4").Contains(id) {
+			t.Fatalf("%s: got %v, %v", a, id, ok)
+		}
+		if other, taken := seen[id]; taken {
+			t.Fatalf("%s and %s both have %s", a, other, id)
+		}
+		seen[id], a = a, a.Next()
+	}
+	if got, _ := deriveRouterID(Node{Address6: netip.MustParseAddr("fd00::21")}); got.String() != "245.114.28.118" {
+		t.Errorf("fd00::21 has %s: an upgrade would change every router ID", got)
+	}
 }

@@ -17,7 +17,7 @@ func TestNotTheSchema(t *testing.T) {
 		{
 			"unknown key", "    nodes:\n", "    node:\n      x: 1\n    nodes:\n",
 			[]string{`11:5 : unknown key "node" in remotes[0]; there are: name, podCIDRs, serviceCIDRs, asn, port, nodes, ` +
-				`reflectors, nodeCIDRs, password, passwordFile, maxHops, limits, blockLengths`},
+				`reflectors, nodeCIDRs, sessionFamilies, password, passwordFile, maxHops, limits, blockLengths`},
 		},
 		{
 			"unknown section", "", "kernal: {}\n",

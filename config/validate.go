@@ -19,14 +19,14 @@ const maxRemotes = 1024
 func (v *validator) config(r *raw) *Config {
 	c := &Config{src: v.src, places: v.places}
 	c.Cluster = v.cluster(r.Cluster)
-	c.Node = v.node(r.Node)
-	c.Listen = v.listen(r.Listen, c.Node)
-	c.BIRD = v.bird(r.BIRD, c.Listen)
 	v.atMost(place{key: "remotes"}, len(r.Remotes), maxRemotes)
 	for _, one := range r.Remotes {
 		c.Remotes = append(c.Remotes, v.remote(one))
 	}
 	v.remoteNames(r)
+	c.Node = v.node(r.Node, podRanges(c))
+	c.Listen = v.listen(r.Listen, c.Node)
+	c.BIRD = v.bird(r.BIRD, c.Listen)
 	c.Timers = Timers{HoldTime: v.holdTime(r.Timers.HoldTime)}
 	c.Kernel = v.kernel(r.Kernel)
 	c.Mesh = v.mesh(r.Mesh)
@@ -100,73 +100,6 @@ func (v *validator) remoteNames(r *raw) {
 		}
 		first[name.text] = name
 	}
-}
-
-func (v *validator) node(r rawNode) Node {
-	n := Node{Address: v.nodeAddress(r.Address), Address6: v.nodeAddress6(r.Address6)}
-	if n.Address.IsValid() {
-		n.RouterID = v.routerID(r.RouterID, n.Address)
-	}
-	return n
-}
-
-// nodeAddress gives node.address: the file's, else $NODE_IP, else the address that owns the default route.
-func (v *validator) nodeAddress(s scalar) netip.Addr {
-	switch ip := v.env.getenv("NODE_IP"); {
-	case !s.empty():
-	case ip != "":
-		s = scalar{place: place{key: "node.address ($NODE_IP)"}, kind: kindText, text: ip}
-	case v.env.DefaultAddress == nil:
-		v.fail(s.place, "missing, and $NODE_IP is not set")
-		return netip.Addr{}
-	default:
-		a, err := v.env.DefaultAddress()
-		if err != nil {
-			v.fail(s.place, "missing, $NODE_IP is not set, and the default route has no address: %v", err)
-			return netip.Addr{}
-		}
-		s = scalar{place: place{key: "node.address (of the default route)"}, kind: kindText, text: a.String()}
-	}
-	v.places["node.address"] = s.place
-	a, ok := v.nodeAddr(s)
-	if ok && !a.Is4() {
-		v.fail(s.place, "%s is not an IPv4 address; an IPv6 address goes into node.address6, beside it", a)
-		return netip.Addr{}
-	}
-	return a
-}
-
-func (v *validator) nodeAddress6(s scalar) netip.Addr {
-	if s.empty() {
-		return netip.Addr{}
-	}
-	a, ok := v.nodeAddr(s)
-	if ok && a.Is4() {
-		v.fail(s.place, "%s is not an IPv6 address", a)
-	}
-	return a
-}
-
-func (v *validator) routerID(s scalar, address netip.Addr) netip.Addr {
-	if s.empty() {
-		id, ok := deriveRouterID(address)
-		if !ok {
-			v.fail(s.place, "missing; none can be derived from %s, which is in 240.0.0.0/4", address)
-		}
-		return id
-	}
-	text, ok := v.text(s)
-	if !ok {
-		return netip.Addr{}
-	}
-	id, err := netip.ParseAddr(text)
-	switch {
-	case err != nil || !id.Is4() || id.IsUnspecified():
-		v.fail(s.place, "%q is not an identifier in the form of an IPv4 address other than 0.0.0.0", text)
-	case id == address:
-		v.fail(s.place, "%s is node.address, which the local BIRD uses; choose another or leave it out", id)
-	}
-	return id
 }
 
 func (v *validator) listen(r rawListen, n Node) Listen {

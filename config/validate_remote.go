@@ -23,6 +23,7 @@ func (v *validator) remote(r rawRemote) Remote {
 		ASN:          v.asn(r.ASN),
 		Port:         v.port(r.Port, r.defaultPort()),
 		Password:     v.password(r.Password, r.PasswordFile),
+		Sessions:     SessionFamilies(v.choice(r.Sessions, string(SessionAddress), string(SessionBoth))),
 		MaxHops:      uint8(v.number(r.MaxHops, 0, 1, 255)),
 		Limits: Limits{
 			PrefixesPerNode: int(v.number(r.Limits.PrefixesPerNode, defaultPrefixesPerNode, 1, maxPrefixes)),
@@ -34,11 +35,12 @@ func (v *validator) remote(r rawRemote) Remote {
 		},
 	}
 	if r.reflected() {
-		out.Reflectors, out.NodeCIDRs = v.reflectors(r.Reflectors, out.Port), v.prefixes(r.NodeCIDRs)
+		out.Reflectors = v.reflectors(r.Reflectors, out.Port)
 	} else {
 		out.Nodes = v.nodes(r.Nodes)
 	}
-	v.nodesOrReflectors(r)
+	out.NodeCIDRs = v.prefixes(r.NodeCIDRs)
+	v.nodesOrReflectors(r, out.Sessions)
 	if len(r.PodCIDRs.items) == 0 {
 		v.fail(r.PodCIDRs.place, "missing; list what the pods of this cluster use: it may announce nothing else")
 	}
@@ -62,16 +64,16 @@ func (r rawNodes) listed() bool {
 	return len(r.Addresses.items) > 0 || !r.HostsFile.empty() || r.Kubernetes != nil
 }
 
-// nodesOrReflectors: a cluster has the one or the other, and node ranges with the latter alone.
-func (v *validator) nodesOrReflectors(r rawRemote) {
+// nodesOrReflectors: a cluster has the one or the other, and node ranges where a next hop can be another than the peer.
+func (v *validator) nodesOrReflectors(r rawRemote, carries SessionFamilies) {
 	ranges := len(r.NodeCIDRs.items) > 0
 	switch {
 	case r.reflected() && r.Nodes.listed():
 		v.fail(r.Nodes.place, "set beside %s (line %d); a cluster is reached by its nodes or by reflectors", r.Reflectors.key, r.Reflectors.line)
 	case r.reflected() && !ranges:
 		v.fail(r.NodeCIDRs.place, "missing; with reflectors it says where the nodes of the cluster are, and no other next hop is believed")
-	case !r.reflected() && ranges:
-		v.fail(r.NodeCIDRs.place, "set without reflectors; a node is believed for itself alone, leave it out")
+	case !r.reflected() && ranges && carries == SessionAddress:
+		v.fail(r.NodeCIDRs.place, "set without reflectors or sessionFamilies: both; a node is believed for itself alone, leave it out")
 	}
 }
 

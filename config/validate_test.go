@@ -74,7 +74,7 @@ func TestRanges(t *testing.T) {
 	runValueTests(t, []valueTest{
 		good("20.0.0.0/8"),
 		good("20.1.1.1/32"),
-		good("fd00::/16"),
+		{"fd00::/16", "[20.1.0.0/16]", "[fd00::/16]", one("4:1 node.address6: missing, and $NODE_IP is not set; fd00::/16 needs one")},
 		bad("20.1.0.0", `"20.1.0.0" is not a range in CIDR form, such as 10.1.0.0/16`),
 		bad("20.1.0.0/33", `"20.1.0.0/33" is not a range in CIDR form, such as 10.1.0.0/16`),
 		bad("20.1.1.0/16", `20.1.1.0/16 has host bits set; write 20.1.0.0/16`),
@@ -113,8 +113,9 @@ func TestNode(t *testing.T) {
 		address("9.111.255.021", `"9.111.255.021" is not an IP address`),
 		address("127.0.0.1", "127.0.0.1 is a loopback address, not a node's"),
 		address("0.0.0.0", "0.0.0.0 is the unspecified address, not a node's"),
-		address("fd00::21", "fd00::21 is not an IPv4 address; an IPv6 address goes into node.address6, beside it"),
-		extra("address6 IPv4", "address6: 9.1.1.1", one("6:13 node.address6: 9.1.1.1 is not an IPv6 address")),
+		address("fd00::21", "fd00::21 is not an IPv4 address; an IPv6 address goes into node.address6"),
+		extra("address6 IPv4", "address6: 9.1.1.1", one(
+			"6:13 node.address6: 9.1.1.1 is not an IPv6 address; an IPv4 address goes into node.address")),
 		extra("address6 with a zone", "address6: fe80::1%eth0", one(
 			"6:13 node.address6: fe80::1%eth0 has a zone; a node is known by an address that means the same everywhere")),
 		extra("router ID of one's own", "routerID: 1.1.1.1", nil),
@@ -202,7 +203,9 @@ func TestRemote(t *testing.T) {
 		remote("nodes beside reflectors", "reflectors: [9.1.1.1]\n    nodeCIDRs: [9.111.255.0/24]",
 			"13:5 remotes[0].nodes: set beside remotes[0].reflectors (line 11); a cluster is reached by its nodes or by reflectors"),
 		remote("nodeCIDRs alone", "nodeCIDRs: [9.1.1.0/24]",
-			"11:5 remotes[0].nodeCIDRs: set without reflectors; a node is believed for itself alone, leave it out"),
+			"11:5 remotes[0].nodeCIDRs: set without reflectors or sessionFamilies: both; a node is believed for itself alone, leave it out"),
+		remote("nodeCIDRs for the other family", "sessionFamilies: both\n    nodeCIDRs: [9.1.1.0/24]"),
+		remote("sessionFamilies", "sessionFamilies: ipv6", `11:22 remotes[0].sessionFamilies: "ipv6" is not one of address, both`),
 		remote("hops 0", "maxHops: 0", `11:14 remotes[0].maxHops: "0" is not a whole number from 1 to 255`),
 		remote("hops 255", "maxHops: 255"),
 		remote("hops 256", "maxHops: 256", `11:14 remotes[0].maxHops: "256" is not a whole number from 1 to 255`),

@@ -56,6 +56,7 @@ func Examine(h Host) Report {
 		checkRules,
 		checkTable,
 		checkHandMade,
+		checkKeys,
 	} {
 		r.Checks = append(r.Checks, check(h)...)
 	}

@@ -26,6 +26,8 @@ type Host struct {
 	Forwarding   []Sysctl     // of each family and device that matters
 	Capabilities Fact[uint64] // of this process, a bit each (capabilities(7)): the effective set
 	UID          int          // of this process
+
+	KeyRoom Fact[KeyRoom] // not of Look: it takes who the peers are
 }
 
 // Fact is something that was read of the host, or why it could not be.
@@ -51,11 +53,15 @@ func Look(ctx context.Context, cfg *config.Config, owned kernel.Config, fib kern
 	h.Rules = fact(kernel.SurveyRules(ctx, owned, fib, h.Lookups))
 	h.Table = fact(kernel.SurveyTable(ctx, owned, fib))
 	h.Strays = fact(kernel.StrayRoutes(ctx, owned, fib, h.Lookups))
-	for _, key := range forwardingKeys(h.Lookups, h.Table.Value.Devices) {
-		h.Forwarding = append(h.Forwarding, Sysctl{Key: key, Value: fact(readSysctl(proc, key))})
-	}
+	h.readForwarding(proc, h.Table.Value.Devices)
 	h.Capabilities = fact(readCapabilities(proc))
 	return h
+}
+
+func (h *Host) readForwarding(proc fs.FS, devices []string) {
+	for _, key := range forwardingKeys(h.Lookups, devices) {
+		h.Forwarding = append(h.Forwarding, Sysctl{Key: key, Value: fact(readSysctl(proc, key))})
+	}
 }
 
 // forwardingKeys are the parameters that pod traffic needs: per family that a remote cluster has pods in.

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +14,7 @@ import (
 var ErrNoDefaultRoute = errors.New("no default route with an address")
 
 // DefaultAddress is the address that owns the default route of a family: its preferred source, or else the first
-// address of its device.
+// address of its device, preferably one that is to last: the kernel lists the latest IPv6 address first.
 func (n *Netlink) DefaultAddress(ctx context.Context, ipv6 bool) (netip.Addr, error) {
 	family := uint8(unix.AF_INET)
 	if ipv6 {
@@ -34,14 +35,27 @@ func (n *Netlink) DefaultAddress(ctx context.Context, ipv6 bool) (netip.Addr, er
 	if best.prefSrc.IsValid() {
 		return best.prefSrc, nil
 	}
-	t, err := n.Topology(ctx)
-	if err != nil {
-		return netip.Addr{}, err
+	a, err := n.addressOf(ctx, best.Device, ipv6)
+	if err == nil && !a.IsValid() {
+		err = fmt.Errorf("%w on interface %d", ErrNoDefaultRoute, best.Device)
 	}
-	for _, a := range t.Addresses {
-		if a.Device == best.Device && a.Local.Is6() == ipv6 && !a.Local.IsLinkLocalUnicast() {
-			return a.Local, nil
+	return a, err
+}
+
+// addressOf is an address of a device that other hosts can reach; invalid: it has none.
+func (n *Netlink) addressOf(ctx context.Context, device int32, ipv6 bool) (netip.Addr, error) {
+	var passing, lasting netip.Addr
+	err := n.query.addresses(ctx, func(a Address, lasts bool) {
+		switch {
+		case a.Device != device || a.Local.Is6() != ipv6 || a.Local.IsLinkLocalUnicast():
+		case lasts:
+			lasting = cmp.Or(lasting, a.Local)
+		default:
+			passing = cmp.Or(passing, a.Local)
 		}
+	})
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("dump the addresses: %w", err)
 	}
-	return netip.Addr{}, fmt.Errorf("%w on %s", ErrNoDefaultRoute, t.DeviceName(best.Device))
+	return cmp.Or(lasting, passing), nil
 }

@@ -48,6 +48,7 @@ type loop struct {
 	dump      *dump     // that runs; nil: none does
 	dumpFails int
 	lastDump  time.Time
+	jitter    float64               // of the time to the next dump, as a share
 	unlike    map[*entry][]FIBRoute // where the running dump differs from the mirror: what it says
 	merged    *entry                // that the running dump told of last
 	doubtful  bool                  // it differs where something was learned or done meanwhile
@@ -117,7 +118,7 @@ func (l *loop) start(ctx context.Context) error {
 	l.tally.status.LastResync = time.Now()
 	l.tally.dirty = true
 	l.lastDump = time.Now()
-	l.resyncAt = l.nextResync()
+	l.resyncRegularly()
 	l.publish()
 	close(l.r.adopted)
 	l.r.log.Info("route table adopted", "event", "adopted", "routes", len(l.r.adoptedRoutes))
@@ -222,7 +223,7 @@ func (l *loop) poll() {
 func (l *loop) due() time.Time {
 	next := time.Now().Add(l.r.cfg.ResyncInterval)
 	if l.canDump() {
-		next = l.resyncAt
+		next = l.nextResync()
 	}
 	for _, t := range []time.Time{l.retryAt, l.rulesAt, l.rewatchAt, l.topologyAt, l.verifier.at, l.strife.until} {
 		if !t.IsZero() && t.Before(next) {
@@ -249,7 +250,7 @@ func (l *loop) onTime(ctx context.Context, now time.Time) {
 	if past(l.retryAt, now) {
 		l.retryFailing(now)
 	}
-	if past(l.resyncAt, now) && l.canDump() {
+	if l.canDump() && past(l.nextResync(), now) {
 		l.startDump(ctx)
 	}
 	if past(l.verifier.at, now) {

@@ -139,8 +139,8 @@ func (m *mirrorRun) dump() []FIBRoute {
 }
 
 func (m *mirrorRun) compare() {
-	if m.loop.resyncAt.Before(time.Now().Add(time.Minute)) {
-		m.loop.resyncAt = m.loop.nextResync()
+	if m.loop.nextResync().Before(time.Now().Add(time.Minute)) {
+		m.loop.resyncRegularly()
 		m.must(m.loop.adopt(context.Background()))
 	}
 	have := make(map[netip.Prefix][]FIBRoute)

@@ -218,7 +218,7 @@ func (n *Netlink) Topology(ctx context.Context) (Topology, error) {
 	if err := n.query.links(ctx, func(l Link) { t.Links[l.Index] = l }); err != nil {
 		return t, fmt.Errorf("dump the links: %w", err)
 	}
-	if err := n.query.addresses(ctx, func(a Address) { t.setAddress(a) }); err != nil {
+	if err := n.query.addresses(ctx, func(a Address, _ bool) { t.setAddress(a) }); err != nil {
 		return t, fmt.Errorf("dump the addresses: %w", err)
 	}
 	return t, nil

@@ -512,6 +512,9 @@ func TestKernelDefaultAddress(t *testing.T) {
 	if _, err := n.fib.DefaultAddress(t.Context(), false); !errors.Is(err, ErrNoDefaultRoute) {
 		t.Fatalf("without a default route: %v", err)
 	}
+	leaving := testAddr(t, "2001:db8::99/64") // deprecated; in a dump the latest comes first
+	leaving.ValidLft = 3600
+	n.must(n.eye.AddrAdd(n.near, leaving))
 	for _, c := range []struct{ prefix, via, want string }{
 		{"0.0.0.0/0", "192.0.2.254", "192.0.2.1"},
 		{"::/0", "2001:db8::fe", "2001:db8::1"},
@@ -523,6 +526,10 @@ func TestKernelDefaultAddress(t *testing.T) {
 		if err != nil || got.String() != c.want {
 			t.Errorf("default address %v, %v; want %s", got, err, c.want)
 		}
+	}
+	n.must(n.eye.AddrDel(n.near, testAddr(t, nearAddr6)))
+	if got, err := n.fib.DefaultAddress(t.Context(), true); err != nil || got.String() != "2001:db8::99" {
+		t.Errorf("with a deprecated address alone: %v, %v", got, err)
 	}
 	topology, err := n.fib.Topology(t.Context())
 	n.must(err)

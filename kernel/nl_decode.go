@@ -200,8 +200,11 @@ func decodeLink(b []byte) (Link, bool) {
 		Loopback: header.Flags&unix.IFF_LOOPBACK != 0,
 	}
 	eachAttribute(b[unix.SizeofIfInfomsg:], func(typ uint16, value []byte) {
-		if typ == unix.IFLA_IFNAME {
+		switch typ {
+		case unix.IFLA_IFNAME:
 			l.Name = unix.ByteSliceToString(value)
+		case unix.IFLA_MTU:
+			l.MTU = uint32Of(value)
 		}
 	})
 	return l, true
@@ -232,4 +235,10 @@ func decodeAddress(b []byte) (Address, bool) {
 	}
 	a.Subnet = netip.PrefixFrom(address, int(header.Prefixlen)).Masked()
 	return a, a.Local.IsValid() && a.Subnet.IsValid()
+}
+
+// lasts says of an address that decodeAddress reads that it is to stay: it is not temporary (RFC 8981; for IPv4 the flag is that
+// of a secondary address), not deprecated, and nobody else has it (RFC 4862).
+func lasts(b []byte) bool {
+	return nl.DeserializeIfAddrmsg(b).Flags&(unix.IFA_F_TEMPORARY|unix.IFA_F_DEPRECATED|unix.IFA_F_DADFAILED) == 0
 }

@@ -99,10 +99,11 @@ func (d *dumper) links(ctx context.Context, handle func(Link)) error {
 	}, nl.NewIfInfomsg(netlink.FAMILY_ALL))
 }
 
-func (d *dumper) addresses(ctx context.Context, handle func(Address)) error {
+// addresses dumps the addresses, each with whether it is to last.
+func (d *dumper) addresses(ctx context.Context, handle func(a Address, lasts bool)) error {
 	return d.dump(ctx, unix.RTM_GETADDR, unix.RTM_NEWADDR, func(b []byte) error {
 		if a, ok := decodeAddress(b); ok {
-			handle(a)
+			handle(a, lasts(b))
 		}
 		return nil
 	}, nl.NewIfAddrmsg(netlink.FAMILY_ALL))

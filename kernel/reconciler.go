@@ -17,7 +17,7 @@ type Config struct {
 	Table          uint32        // the route table; 254 is main
 	Protocol       uint8         // the route protocol number that marks our routes and rules
 	RulePriority   uint32        // of the lookup rules; there are none for the main table, which has the kernel's
-	ResyncInterval time.Duration // between full compares with a dump, jittered by a tenth; 0: a minute
+	ResyncInterval time.Duration // between full compares with a dump, jittered by a tenth; longer for large tables; 0: a minute
 	Log            *slog.Logger  // nil: none
 	Observer       Observer      // may be nil
 }

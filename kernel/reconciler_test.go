@@ -138,6 +138,26 @@ func TestResyncFindsWhatNoEventTold(t *testing.T) {
 	})
 }
 
+// TestResyncIntervalGrowsWithTheTable: what full compares cost is bounded, and what may have been missed does not wait.
+func TestResyncIntervalGrowsWithTheTable(t *testing.T) {
+	cfg := testConfig()
+	cfg.ResyncInterval = time.Minute
+	l := loop{r: NewReconciler(cfg, newFake()), lastDump: time.Now()}
+	for routes, want := range map[int]time.Duration{0: time.Minute, 30_000: time.Minute, 100_000: 200 * time.Second} {
+		l.all = make([]*entry, routes)
+		for range 100 {
+			l.resyncRegularly()
+			if got := l.nextResync().Sub(l.lastDump); got < want*9/10 || got > want*11/10 {
+				t.Errorf("%d routes: compared after %s, want %s give or take a tenth", routes, got, want)
+			}
+		}
+		l.resyncSoon(l.lastDump)
+		if got := l.nextResync().Sub(l.lastDump); got != resyncGap {
+			t.Errorf("%d routes: compared after %s when something may have been missed, want %s", routes, got, resyncGap)
+		}
+	}
+}
+
 // TestResyncDoubtsWhatMovedMeanwhile loses the event of one route of a prefix and, while a dump runs that knows of it,
 // changes another route of the same prefix: what is learned of the second must not hide the first.
 func TestResyncDoubtsWhatMovedMeanwhile(t *testing.T) {

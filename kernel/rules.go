@@ -74,6 +74,9 @@ func (l *loop) reconcileRules(ctx context.Context, c cause) {
 	for _, r := range remove {
 		ops = append(ops, Op{Kind: OpDeleteRule, Rule: r})
 	}
+	if len(add) > 0 && c == causeRule {
+		l.hasten() // while they were gone lookups went elsewhere
+	}
 	missing := 0
 	if len(ops) > 0 {
 		missing = l.afterRules(ops, l.r.fib.Apply(ops), c)

@@ -21,7 +21,8 @@ type Status struct {
 	Routes         []GroupStatus // sorted by group and family; groups without a wanted route count zero
 	RulesWanted    int
 	RulesPresent   int
-	LastResync     time.Time // the end of the last full compare that succeeded
+	LastResync     time.Time     // the end of the last full compare that succeeded
+	ResyncInterval time.Duration // from there to the next one, give or take a tenth
 	LastError      string
 	LastErrorAt    time.Time
 	Repairs        Repairs
@@ -129,6 +130,7 @@ func (l *loop) publish() {
 		l.tally.status.Errors = l.tally.errorCounts()
 	}
 	s := l.tally.status
+	s.ResyncInterval = l.resyncInterval()
 	s.Routes = l.groupCounts()
 	l.r.status.Store(&s)
 }

@@ -140,7 +140,27 @@ func StrayRoutes(ctx context.Context, cfg Config, fib FIB, inside []netip.Prefix
 			return nil, err
 		}
 	}
-	o := cfg.owner()
+	return cfg.owner().strays(table, inMain, inside, topology), nil
+}
+
+// StraysOnPath is [StrayRoutes] for the routes that hold one address.
+func StraysOnPath(ctx context.Context, cfg Config, fib FIB, inside []netip.Prefix, addr netip.Addr) ([]Stray, error) {
+	topology, err := fib.Topology(ctx)
+	if err != nil {
+		return nil, err
+	}
+	table, err := routesHolding(ctx, fib, cfg.Table, addr)
+	if err != nil {
+		return nil, err
+	}
+	inMain, err := routesHolding(ctx, fib, mainTable, addr)
+	if err != nil {
+		return nil, err
+	}
+	return cfg.owner().strays(table, inMain, inside, topology), nil
+}
+
+func (o owner) strays(table, inMain []FIBRoute, inside []netip.Prefix, topology Topology) []Stray {
 	own := make(map[netip.Prefix]bool)
 	for _, r := range table {
 		own[r.Prefix] = own[r.Prefix] || o.owns(r) && r.Type == unix.RTN_UNICAST
@@ -155,7 +175,7 @@ func StrayRoutes(ctx context.Context, cfg Config, fib FIB, inside []netip.Prefix
 			Prefix: r.Prefix, Text: routeText(r, device), Command: removal(r, device), Held: holds(own, r.Prefix),
 		})
 	}
-	return strays, nil
+	return strays
 }
 
 // holds says whether one of some prefixes holds another.

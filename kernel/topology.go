@@ -15,6 +15,7 @@ type Link struct {
 	Up       bool // administratively (IFF_UP); the kernel drops the routes of a link that is not
 	Running  bool // it has a carrier
 	Loopback bool
+	MTU      uint32
 }
 
 // Address is one address on an interface.
@@ -120,6 +121,7 @@ func carrierRank(l Link) int {
 func (t *Topology) setLink(l Link) bool {
 	old, known := t.Links[l.Index]
 	t.Links[l.Index] = l
+	old.MTU = l.MTU // says nothing about where packets go
 	return known && old != l && t.hasAddressOn(l.Index)
 }
 

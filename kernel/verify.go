@@ -185,6 +185,9 @@ func (l *loop) judge(e *entry, addr netip.Addr, a Answer) {
 		answer = fmt.Sprintf("a lookup of %s answers %s", addr, l.wayText(a.Route))
 	}
 	if answer == "" {
+		if e.state == StateShadowed {
+			l.verifySoon() // what shadowed it has gone unheard, and with it other shadows
+		}
 		l.setState(e, StateInstalled)
 		return
 	}

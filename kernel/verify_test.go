@@ -130,6 +130,35 @@ func TestShadowedSoonAfterARule(t *testing.T) {
 	}
 }
 
+// TestShadowsGoTogether: when one that was shadowed is found well again, of which nobody told, the others do not wait for
+// their turns.
+func TestShadowsGoTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		r := verified(t, f, blocks(manyBlocks))
+		shadowed := func() (n int) {
+			for _, g := range r.Status().Routes {
+				n += g.Count(StateShadowed)
+			}
+			return n
+		}
+		f.setLookups(func(netip.Addr) (FIBRoute, error) { return FIBRoute{}, &OpError{Errno: unix.ENETUNREACH} })
+		rule := Rule{Priority: 100, Other: true}
+		f.outside(false, Op{Kind: OpAddRule, Rule: rule})
+		settle(5 * time.Second)
+		if n := shadowed(); n != manyBlocks {
+			t.Fatalf("%d shadowed, want all %d", n, manyBlocks)
+		}
+		answer := answerOf(t, netip.IPv4Unspecified())
+		f.setLookups(func(netip.Addr) (FIBRoute, error) { return answer, nil })
+		f.outside(true, Op{Kind: OpDeleteRule, Rule: rule})
+		settle(5 * time.Second)
+		if n := shadowed(); n != 0 {
+			t.Errorf("%d of %d still taken for shadowed", n, manyBlocks)
+		}
+	})
+}
+
 // TestShadowedSoonAfterARoute puts a more specific foreign route into the table, over a part of a block that the
 // rotation does not ask for.
 func TestShadowedSoonAfterARoute(t *testing.T) {

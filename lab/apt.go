@@ -123,11 +123,14 @@ func (a *apt) resolve(ctx context.Context, t Tool) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	packages := []string{t.Package + "=" + version}
+	if t.Alone {
+		return packages, nil
+	}
 	simulated, err := a.get(ctx, "", "--simulate", "--no-install-recommends", "install", t.Package)
 	if err != nil {
 		return nil, err
 	}
-	packages := []string{t.Package + "=" + version}
 	for name, v := range simulatedInstalls(simulated) {
 		if name != t.Package {
 			packages = append(packages, name+"="+v)

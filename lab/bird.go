@@ -1,16 +1,14 @@
 package lab
 
 import (
-	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -21,7 +19,61 @@ type birdState struct {
 	BIRD
 	found  Found
 	peered bool // its configuration has the session with routed
-	proc   *process
+	procs  []*process
+}
+
+// birdDaemon is one process of BIRD: BIRD 1.6 has one for each family.
+type birdDaemon struct {
+	suffix   string // of its program and its files
+	families []birdFamily
+}
+
+// birdDaemons are the processes that the node's BIRD consists of.
+func (node *Node) birdDaemons() []birdDaemon {
+	all := node.birdFamilies()
+	if node.bird.Tool != BIRD16 {
+		return []birdDaemon{{families: all}}
+	}
+	var out []birdDaemon
+	for _, f := range all {
+		out = append(out, birdDaemon{suffix: f.Suffix(), families: []birdFamily{f}})
+	}
+	return out
+}
+
+func (node *Node) birdFamilies() []birdFamily {
+	var out []birdFamily
+	for _, a := range node.Spec.Addrs() {
+		f := birdFamily{Addr: a, Pool: node.Cluster.rangeFor(a)}
+		for _, b := range node.blocks {
+			if b.Addr().Is6() == a.Is6() {
+				f.Blocks = append(f.Blocks, b)
+			}
+		}
+		for _, other := range node.Cluster.Nodes {
+			if other.Name != node.Spec.Name {
+				f.Mesh = append(f.Mesh, other.AddrFor(a))
+			}
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// routerID is what Calico sets: the IPv4 address, and without one a hash of the node's name (CALICO_ROUTER_ID=hash).
+func (node *Node) routerID() netip.Addr {
+	if node.Spec.Addr.IsValid() {
+		return node.Spec.Addr
+	}
+	sum := sha256.Sum256([]byte(node.Spec.Name))
+	if sum[0] > 223 {
+		sum[0] -= 32
+	}
+	return netip.AddrFrom4([4]byte(sum[:4]))
+}
+
+func (node *Node) birdRunning() bool {
+	return len(node.bird.procs) > 0 && !slices.ContainsFunc(node.bird.procs, func(p *process) bool { return !p.running() })
 }
 
 // StartBIRD starts the node's BIRD and returns when it answers birdc. It knows of no routed yet: [Node.PeerBIRD] adds
@@ -31,29 +83,35 @@ type birdState struct {
 // It runs with -R, as Calico runs it: routes that an earlier BIRD left in the kernel are kept while sessions come up
 // again. Until every peer of its configuration has answered, or for 240 s, it programs nothing.
 func (node *Node) StartBIRD(ctx context.Context, bird BIRD) error {
-	if node.bird.proc.running() {
+	if node.birdRunning() {
 		return errors.New("BIRD runs already")
 	}
 	found, err := bird.Tool.Find()
 	if err != nil {
 		return err
 	}
-	node.bird.BIRD, node.bird.found = bird, found
+	node.bird.BIRD, node.bird.found, node.bird.procs = bird, found, nil
 	if bird.Tool == StandIn {
 		return node.startStandIn(ctx)
 	}
 	if err := node.writeBIRDConfig(); err != nil {
 		return err
 	}
-	cmd := node.Command(context.WithoutCancel(ctx), found.Path("usr/sbin/bird"),
-		"-f", "-R", "-c", node.birdFile("bird.cfg"), "-s", node.birdFile("bird.ctl"), "-P", node.birdFile("bird.pid"))
-	cmd.Env = append(os.Environ(), found.Env()...)
-	if node.bird.proc, err = startProcess("bird", cmd, node.birdFile("bird.out")); err != nil {
-		return err
+	for _, d := range node.birdDaemons() {
+		cmd := node.Command(context.WithoutCancel(ctx), found.Path("usr/sbin/bird"+d.suffix),
+			"-f", "-R", "-c", node.birdFile("bird"+d.suffix+".cfg"), "-s", node.birdSocket(d), "-P", node.birdFile("bird"+d.suffix+".pid"))
+		cmd.Env = append(os.Environ(), found.Env()...)
+		p, err := startProcess("bird"+d.suffix, cmd, node.birdFile("bird.out"))
+		if err != nil {
+			return err
+		}
+		node.bird.procs = append(node.bird.procs, p)
 	}
 	return WaitFor(ctx, "BIRD to answer", func(ctx context.Context) error {
-		if !node.bird.proc.running() {
-			return fmt.Errorf("it ended, see %s: %w", node.birdFile("bird.out"), node.bird.proc.err)
+		for _, p := range node.bird.procs {
+			if !p.running() {
+				return fmt.Errorf("%s ended, see %s: %w", p.name, node.birdFile("bird.out"), p.err)
+			}
 		}
 		_, err := node.Birdc(ctx, "show", "status")
 		return err
@@ -74,27 +132,26 @@ func (node *Node) birdFile(name string) string { return filepath.Join(node.Dir, 
 // BIRDLog is the path of BIRD's log.
 func (node *Node) BIRDLog() string { return node.birdFile("bird.log") }
 
-// BIRDConfig is the text of the node's bird.cfg as it would be written now.
-func (node *Node) BIRDConfig() string {
-	var mesh []netip.Addr
-	for _, other := range node.Cluster.Nodes {
-		if other.Addr != node.Spec.Addr {
-			mesh = append(mesh, other.Addr)
-		}
+func (node *Node) birdSocket(d birdDaemon) string { return node.birdFile("bird" + d.suffix + ".ctl") }
+
+func (node *Node) birdConfig(d birdDaemon) birdConfig {
+	c := birdConfig{
+		Two: node.bird.Tool == BIRD2, Log: node.BIRDLog(), RouterID: node.routerID(), ASN: node.Cluster.ASN, Families: d.families,
+		OneSession: node.bird.OneSession, NewTimers: node.bird.Peering != Dial || node.bird.Tool == BIRD2,
 	}
-	peering := NoPeering
 	if node.bird.peered {
-		peering = node.bird.Peering
+		c.Peering = node.bird.Peering
 	}
-	return birdConfig{
-		Two: node.bird.Tool == BIRD2, Log: node.BIRDLog(), Addr: node.Spec.Addr, ASN: node.Cluster.ASN,
-		Pool: node.Cluster.PodCIDR, Blocks: node.blocks, Mesh: mesh,
-		Peering: peering, NewTimers: node.bird.Peering != Dial || node.bird.Tool == BIRD2,
-	}.String()
+	return c
 }
 
 func (node *Node) writeBIRDConfig() error {
-	return os.WriteFile(node.birdFile("bird.cfg"), []byte(node.BIRDConfig()), 0o644)
+	for _, d := range node.birdDaemons() {
+		if err := os.WriteFile(node.birdFile("bird"+d.suffix+".cfg"), []byte(node.birdConfig(d).String()), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // reconfigureBIRD has a running BIRD read its configuration anew, as Calico's confd does.
@@ -109,7 +166,7 @@ func (node *Node) reconfigureBIRD(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !strings.Contains(out, "Reconfigur") {
+	if strings.Count(out, "Reconfigur") < len(node.birdDaemons()) {
 		return fmt.Errorf("birdc configure: %s", strings.TrimSpace(out))
 	}
 	return nil
@@ -146,82 +203,25 @@ func (node *Node) RemoveBlock(ctx context.Context, block netip.Prefix) error {
 	return node.reconfigureBIRD(ctx)
 }
 
+// BIRD is how the node's BIRD was started last.
+func (node *Node) BIRD() BIRD { return node.bird.BIRD }
+
 // StopBIRD ends BIRD in order: its sessions are closed with a Cease, and `persist` leaves its routes in the kernel.
 func (node *Node) StopBIRD(ctx context.Context) error {
-	return node.bird.proc.end(ctx, syscall.SIGTERM)
+	return node.endBIRD(func(p *process) error { return p.end(ctx, syscall.SIGTERM) })
 }
 
 // KillBIRD ends BIRD by SIGKILL.
-func (node *Node) KillBIRD(ctx context.Context) error { return node.bird.proc.kill(ctx) }
-
-// Birdc runs one command of BIRD's command line and returns its answer.
-func (node *Node) Birdc(ctx context.Context, words ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, node.bird.found.Path("usr/sbin/birdc"), append([]string{"-s", node.birdFile("bird.ctl")}, words...)...)
-	cmd.Env = append(os.Environ(), node.bird.found.Env()...)
-	out, err := output(cmd)
-	if err != nil {
-		return "", err
-	}
-	_, answer, _ := strings.Cut(out, "\n") // the first line is "BIRD … ready."
-	return answer, nil
+func (node *Node) KillBIRD(ctx context.Context) error {
+	return node.endBIRD(func(p *process) error { return p.kill(ctx) })
 }
 
-// BIRDProtocol is one line of BIRD's `show protocols`.
-type BIRDProtocol struct {
-	Name, Proto, Table, State string
-	Since                     string // of State, in BIRD's form: the same as long as the session did not flap
-	Info                      string // Established and so on
-}
-
-// BIRDProtocols asks BIRD for its protocols, sorted by name.
-func (node *Node) BIRDProtocols(ctx context.Context) ([]BIRDProtocol, error) {
-	out, err := node.Birdc(ctx, "show", "protocols")
-	if err != nil {
-		return nil, err
+func (node *Node) endBIRD(end func(*process) error) error {
+	var errs []error
+	for _, p := range node.bird.procs {
+		errs = append(errs, end(p))
 	}
-	return parseProtocols(out), nil
-}
-
-func parseProtocols(out string) []BIRDProtocol {
-	var protocols []BIRDProtocol
-	for line := range strings.Lines(out) {
-		f := strings.Fields(line)
-		if len(f) < 5 || strings.EqualFold(f[0], "name") {
-			continue
-		}
-		protocols = append(protocols, BIRDProtocol{
-			Name: f[0], Proto: f[1], Table: f[2], State: f[3], Since: f[4], Info: strings.Join(f[5:], " "),
-		})
-	}
-	slices.SortFunc(protocols, func(a, b BIRDProtocol) int { return cmp.Compare(a.Name, b.Name) })
-	return protocols
-}
-
-// BIRDRoutes asks BIRD for its table, sorted, without the times at which the routes came.
-func (node *Node) BIRDRoutes(ctx context.Context) ([]string, error) {
-	out, err := node.Birdc(ctx, "show", "route")
-	if err != nil {
-		return nil, err
-	}
-	return normalRoutes(out), nil
-}
-
-// normalRoutes strips "[Mesh_9_111_255_29 23:21:08]" and its like of the time.
-func normalRoutes(out string) []string {
-	since := regexp.MustCompile(`\[(\S+) [\d:.-]+(?: from (\S+))?\]`)
-	var lines []string
-	for line := range strings.Lines(out) {
-		line = since.ReplaceAllString(strings.TrimRight(line, "\n"), "[$1 $2]")
-		switch {
-		case line == "" || strings.HasPrefix(line, "Table "):
-		case line[0] == '\t' && len(lines) > 0: // BIRD 2 has the next hop on a line of its own
-			lines[len(lines)-1] += " " + line[1:]
-		default:
-			lines = append(lines, line)
-		}
-	}
-	slices.Sort(lines)
-	return lines
+	return errors.Join(errs...)
 }
 
 // WaitBIRD waits until the mesh of BIRDs in every cluster is up and each kernel holds the blocks of its own cluster.
@@ -238,10 +238,12 @@ func (node *Node) checkBIRDMesh(ctx context.Context) error {
 	}
 	want := map[netip.Prefix]netip.Addr{}
 	for _, other := range node.net.NodesOf(node.Cluster.Name) {
-		for _, b := range other.blocks {
-			want[b] = netip.Addr{}
-			if other != node {
-				want[b] = other.Spec.Addr
+		for _, b := range other.Announced() {
+			switch {
+			case other != node:
+				want[b] = other.Spec.AddrFor(b.Addr())
+			case !b.IsSingleIP():
+				want[b] = netip.Addr{}
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package lab
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"text/template"
 )
@@ -51,26 +52,79 @@ const RoutedPort = 1790
 // bgpPort is where BIRD listens (RFC 4271).
 const bgpPort = 179
 
-// RoutedProtocol is the name of BIRD's protocol toward routed.
+// RoutedProtocol is the name of BIRD's protocol toward routed; that of IPv6, where there is one, is another.
 const RoutedProtocol = "Global_127_0_0_1"
 
 // BIRD says how a node's BIRD is run.
 type BIRD struct {
 	Tool    Tool    // BIRD16 or BIRD2
 	Peering Peering // how it will meet routed; BIRD 1.6 with Dial has BIRD's own timers, as then, else Calico's
+
+	OneSession bool // with routed, for both families; BIRD 2 only
 }
 
-// birdConfig is what a node's bird.cfg is made of.
+// birdConfig is what a bird.cfg is made of: that of one of BIRD 1.6's two daemons, or of BIRD 2.
 type birdConfig struct {
-	Two       bool // BIRD 2's syntax
-	Log       string
-	Addr      netip.Addr
-	ASN       uint32
-	Pool      netip.Prefix
-	Blocks    []netip.Prefix
-	Mesh      []netip.Addr // the other nodes of the cluster
-	Peering   Peering      // the session with routed
-	NewTimers bool         // the BGP timers Calico sets since 3.4, instead of BIRD's own
+	Two        bool // BIRD 2's syntax
+	Log        string
+	RouterID   netip.Addr
+	ASN        uint32
+	Families   []birdFamily
+	Peering    Peering // the sessions with routed
+	OneSession bool    // of all families, by the first
+	NewTimers  bool    // the BGP timers Calico sets since 3.4, instead of BIRD's own
+}
+
+// birdFamily is what BIRD has of one address family.
+type birdFamily struct {
+	Addr   netip.Addr
+	Pool   netip.Prefix
+	Blocks []netip.Prefix
+	Mesh   []netip.Addr // the other nodes of the cluster
+}
+
+// Channel is BIRD 2's name of the family.
+func (f birdFamily) Channel() string {
+	if f.Addr.Is6() {
+		return "ipv6"
+	}
+	return "ipv4"
+}
+
+// Suffix tells the filters of the families apart.
+func (f birdFamily) Suffix() string {
+	if f.Addr.Is6() {
+		return "6"
+	}
+	return ""
+}
+
+// Loopback is the address that BIRD knows routed by.
+func (f birdFamily) Loopback() netip.Addr {
+	if f.Addr.Is6() {
+		return netip.IPv6Loopback()
+	}
+	return loopback()
+}
+
+// Others are the families that a session with routed carries besides this one.
+func (c birdConfig) Others(f birdFamily) []birdFamily {
+	if !c.OneSession {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(c.Families), func(other birdFamily) bool { return other.Addr == f.Addr })
+}
+
+// WithRouted are the families that have a session with routed.
+func (c birdConfig) WithRouted() []birdFamily {
+	switch {
+	case c.Peering == NoPeering:
+		return nil
+	case c.OneSession:
+		return c.Families[:1]
+	default:
+		return c.Families
+	}
 }
 
 func (c birdConfig) String() string {
@@ -87,15 +141,30 @@ func birdTemplate() *template.Template {
 	}).Parse(birdText))
 }
 
-// birdText is Calico's bird.cfg, bird_aggr.cfg and bird_ipam.cfg in one: what its confd writes for a node with the
-// node-to-node mesh. Stock BIRD has no `krt_tunnel`, which is Calico's own, so blocks go over eth0 and not tunl0.
+// birdText is Calico's bird.cfg, bird_aggr.cfg and bird_ipam.cfg in one, or those of bird6: what its confd writes for a node
+// with the node-to-node mesh. Stock BIRD has no `krt_tunnel`, which is Calico's own, so blocks go over eth0 and not tunl0.
 const birdText = `log "{{.Log}}" all;
-router id {{.Addr}};
+router id {{.RouterID}};
+{{$ := .}}
+{{- define "channel"}}
+    import all;
+    export filter calico_export_to_bgp_peers{{.Suffix}};
+    gateway recursive;
+    add paths on;
+{{- end}}
+filter calico_kernel_programming {
+  if (source = RTS_DEVICE) then { reject; }
+  accept;
+}
 
+protocol device {
+  scan time 2;
+}
+{{range .Families}}
 # This node's blocks: a sink for what no pod of theirs takes, and what is announced.
 protocol static {
-{{- if .Two}}
-  ipv4;
+{{- if $.Two}}
+  {{.Channel}};
 {{- end}}
 {{- range .Blocks}}
   route {{.}} blackhole;
@@ -103,7 +172,7 @@ protocol static {
 }
 
 # The block is announced and nothing inside it; an address borrowed from another node's block is.
-function calico_aggr()
+function calico_aggr{{.Suffix}}()
 {
 {{- range .Blocks}}
   if (net = {{.}}) then { accept; }
@@ -111,15 +180,10 @@ function calico_aggr()
 {{- end}}
 }
 
-filter calico_export_to_bgp_peers {
-  calico_aggr();
+filter calico_export_to_bgp_peers{{.Suffix}} {
+  calico_aggr{{.Suffix}}();
   if (net ~ {{.Pool}}) then { accept; }
   reject;
-}
-
-filter calico_kernel_programming {
-  if (source = RTS_DEVICE) then { reject; }
-  accept;
 }
 
 protocol kernel {
@@ -127,8 +191,8 @@ protocol kernel {
   persist;
   scan time 2;
   graceful restart;
-{{- if .Two}}
-  ipv4 {
+{{- if $.Two}}
+  {{.Channel}} {
     import all;
     export filter calico_kernel_programming;
   };
@@ -138,54 +202,45 @@ protocol kernel {
 {{- end}}
 }
 
-protocol device {
-  scan time 2;
-}
-
 protocol direct {
-{{- if .Two}}
-  ipv4;
+{{- if $.Two}}
+  {{.Channel}};
 {{- end}}
   interface -"cali*", -"kube-ipvs*", "*";
 }
 
-template bgp bgp_template {
-  local as {{.ASN}};
+template bgp bgp_template{{.Suffix}} {
+  local as {{$.ASN}};
   multihop;
   source address {{.Addr}};
   graceful restart;
-{{- if .Two}}
-  ipv4 {
-    import all;
-    export filter calico_export_to_bgp_peers;
-    gateway recursive;
-    add paths on;
+{{- if $.Two}}
+  {{.Channel}} {
+{{- template "channel" .}}
   };
 {{- else}}
-  import all;
-  export filter calico_export_to_bgp_peers;
-  gateway recursive;
-  add paths on;
+{{- template "channel" .}}
 {{- end}}
-{{- if .NewTimers}}
+{{- if $.NewTimers}}
   connect delay time 2;
   connect retry time 5;
   error wait time 5,30;
 {{- end}}
 }
-{{$asn := .ASN}}
+{{$suffix := .Suffix}}
 {{- range .Mesh}}
-protocol bgp Mesh_{{id .}} from bgp_template {
-  neighbor {{.}} as {{$asn}};
+protocol bgp Mesh_{{id .}} from bgp_template{{$suffix}} {
+  neighbor {{.}} as {{$.ASN}};
 }
 {{end}}
-{{- if eq .Peering.String "dial"}}
-protocol bgp Global_127_0_0_1 from bgp_template {
-  neighbor 127.0.0.1 as {{.ASN}};
-}
-{{- else if eq .Peering.String "accept"}}
-protocol bgp Global_127_0_0_1 from bgp_template {
-  neighbor 127.0.0.1 port 1790 as {{.ASN}};
-}
 {{- end}}
-`
+{{- range .WithRouted}}
+protocol bgp Global_{{id .Loopback}} from bgp_template{{.Suffix}} {
+  neighbor {{.Loopback}}{{if eq $.Peering.String "accept"}} port 1790{{end}} as {{$.ASN}};
+{{- range $.Others .}}
+  {{.Channel}} {
+{{- template "channel" .}}
+  };
+{{- end}}
+}
+{{end}}`

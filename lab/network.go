@@ -2,8 +2,6 @@ package lab
 
 import (
 	"context"
-	"crypto/sha1" //nolint:gosec // Calico names interfaces by it; nothing is secured
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -21,10 +19,6 @@ const (
 	lanNamespace = "lan"
 	lanBridge    = "br0"
 	netnsDir     = "/run/netns/" // where ip netns keeps the names, the sandbox's own
-	// podGateway is what Calico gives every pod as its default gateway; the node answers for it by proxy ARP.
-	podGateway = "169.254.1.1"
-	// podGatewayMAC is the address of the node's side of every pod's veth pair.
-	podGatewayMAC = "ee:ee:ee:ee:ee:ee"
 	// buildTimeout bounds everything Build does; it takes well below a second.
 	buildTimeout = 30 * time.Second
 )
@@ -147,11 +141,19 @@ func Each(ctx context.Context, nodes []*Node, f func(context.Context, *Node) err
 	return g.Wait()
 }
 
-// PodNamespace is the namespace of a pod of this network.
-func PodNamespace(pod netip.Addr) Namespace { return Namespace("pod-" + pod.String()) }
-
 // Blocks are the node's pod blocks now.
 func (node *Node) Blocks() []netip.Prefix { return slices.Clone(node.blocks) }
+
+// Announced is what the node's BIRD announces: its blocks, and each address that a pod has out of the block of another node.
+func (node *Node) Announced() []netip.Prefix {
+	out := node.Blocks()
+	for _, pod := range node.Spec.Pods {
+		if !slices.ContainsFunc(node.Spec.Blocks, func(b netip.Prefix) bool { return b.Contains(pod) }) {
+			out = append(out, netip.PrefixFrom(pod, pod.BitLen()))
+		}
+	}
+	return out
+}
 
 // Close ends every process the network started and removes its namespaces, links and files.
 func (n *Network) Close() error {
@@ -208,12 +210,11 @@ func (n *Network) build(ctx context.Context) error {
 
 // buildLAN makes the bridge and a veth pair from it into every node and reflector, where the end is called eth0.
 func (n *Network) buildLAN(ctx context.Context) error {
-	lines := []string{
-		"link set lo up",
-		"link add " + lanBridge + " type bridge stp_state 0 mcast_snooping 0",
-		fmt.Sprintf("address add %s/%d dev %s", n.Topology.gateway(), n.Topology.LAN.Bits(), lanBridge),
-		"link set " + lanBridge + " up",
+	lines := []string{"link set lo up", "link add " + lanBridge + " type bridge stp_state 0 mcast_snooping 0"}
+	for _, l := range n.Topology.lans() {
+		lines = append(lines, addAddress(gateway(l), l.Bits(), lanBridge))
 	}
+	lines = append(lines, "link set "+lanBridge+" up")
 	var ends []Namespace
 	for _, node := range n.nodes {
 		ends = append(ends, node.Namespace)
@@ -231,18 +232,28 @@ func (n *Network) buildLAN(ctx context.Context) error {
 		return err
 	}
 	// The gateway forwards, and has nowhere to: it answers "Net Unreachable" instead of swallowing packets.
-	return lan.sysctls(ctx, "ipv4/ip_forward=1", "ipv4/conf/all/send_redirects=0")
+	return lan.sysctls(ctx, "ipv4/ip_forward=1", "ipv4/conf/all/send_redirects=0", "ipv6/conf/all/forwarding=1")
 }
 
-// build gives the node its address and its pods. The default route is there as on any real host; the proxy ARP that
-// pods depend on answers only for addresses the node has a route to.
+// addAddress is the line of `ip` for an address that nobody else has: it need not be looked for (IPv6, RFC 4862 section 5.4).
+func addAddress(a netip.Addr, bits int, device string) string {
+	line := fmt.Sprintf("address add %s/%d dev %s", a, bits, device)
+	if a.Is6() {
+		line += " nodad"
+	}
+	return line
+}
+
+// build gives the node its addresses and its pods. The default route is there as on any real host; the proxy ARP that
+// IPv4 pods depend on answers only for addresses the node has a route to.
 func (node *Node) build(ctx context.Context) error {
-	t := node.net.Topology
-	lines := []string{
-		"link set lo up",
-		fmt.Sprintf("address add %s/%d dev eth0", node.Spec.Addr, t.LAN.Bits()),
-		"link set eth0 up",
-		fmt.Sprintf("route add default via %s dev eth0 proto static", t.gateway()),
+	lines := []string{"link set lo up"}
+	for _, a := range node.Spec.Addrs() {
+		lines = append(lines, addAddress(a, node.net.Topology.lanFor(a).Bits(), "eth0"))
+	}
+	lines = append(lines, "link set eth0 up")
+	for _, a := range node.Spec.Addrs() {
+		lines = append(lines, fmt.Sprintf("route add default via %s dev eth0 proto static", gateway(node.net.Topology.lanFor(a))))
 	}
 	settings := []string{"ipv4/ip_forward=1", "ipv4/conf/all/rp_filter=0", "ipv4/conf/eth0/rp_filter=0"}
 	for _, pod := range node.Spec.Pods {
@@ -257,6 +268,10 @@ func (node *Node) build(ctx context.Context) error {
 			"ipv4/conf/"+cali+"/forwarding=1",
 			"ipv4/conf/"+cali+"/rp_filter=1")
 	}
+	// Without a wait for the link-local addresses by which pods reach their gateway.
+	if err := node.sysctls(ctx, "ipv6/conf/default/accept_dad=0", "ipv6/conf/eth0/accept_dad=0", "ipv6/conf/all/forwarding=1"); err != nil {
+		return err
+	}
 	if err := node.batch(ctx, lines...); err != nil {
 		return err
 	}
@@ -269,21 +284,6 @@ func (node *Node) build(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-func buildPod(ctx context.Context, pod netip.Addr) error {
-	return PodNamespace(pod).batch(ctx,
-		"link set lo up",
-		fmt.Sprintf("address add %s/%d dev eth0", pod, pod.BitLen()),
-		"link set eth0 up",
-		"route add "+podGateway+" dev eth0 scope link",
-		"route add default via "+podGateway+" dev eth0")
-}
-
-// caliInterface names the node's side of a pod's veth pair as Calico does: cali and 11 digits of a hash.
-func caliInterface(pod netip.Addr) string {
-	sum := sha1.Sum([]byte("default." + pod.String())) //nolint:gosec // a name, see the import
-	return "cali" + hex.EncodeToString(sum[:])[:11]
 }
 
 // ipBatch runs lines of `ip` in the sandbox's own namespace.

@@ -142,33 +142,40 @@ func TestPodsBehindNodes(t *testing.T) {
 	}
 }
 
-func TestBIRDMeshWithinClustersOnly(t *testing.T) {
+// TestBIRDs looks at the network with its BIRDs alone. That their routes outlive them is checked in TestMesh.
+func TestBIRDs(t *testing.T) {
 	for _, tool := range birds() {
 		t.Run(tool.Package, func(t *testing.T) {
-			lab.Need(t, lab.Ping)
-			ctx, net := buildWithBIRD(t, lab.BIRD{Tool: tool, Peering: lab.Accept})
-			far := netip.MustParseAddr("20.1.47.150")
-			for _, node := range net.NodesOf("cluster-1") {
-				for _, other := range net.NodesOf("cluster-1") {
-					if _, err := lab.PodNamespace(node.Spec.Pods[0]).Ping(ctx, other.Spec.Pods[0]); err != nil {
-						t.Errorf("within the cluster: %v", err)
-					}
-				}
-				if _, err := node.Ping(ctx, far); err == nil {
-					t.Errorf("%s reaches %s without any route between the clusters", node.Spec.Name, far)
-				}
-			}
-			routes, err := net.Node("gyliu-icp-1").RouteTable(ctx, "main")
-			must(t, err)
-			wantRoute(t, routes, lab.Route{
-				Type: "blackhole", Dst: netip.MustParsePrefix("10.1.198.128/26"), Proto: "bird", Table: "main",
-			})
-			wantRoute(t, routes, lab.Route{
-				Type: "unicast", Dst: netip.MustParsePrefix("10.1.43.0/26"), Via: netip.MustParseAddr("9.111.255.29"),
-				Dev: "eth0", Proto: "bird", Table: "main",
-			})
+			ctx, net := buildWithBIRD(t, lab.BIRD{Tool: tool, Peering: lab.Dial})
+			t.Run("MeshWithinClustersOnly", func(t *testing.T) { testBIRDMesh(ctx, t, net) })
+			t.Run("BlocksComeAndGo", func(t *testing.T) { testBlocksComeAndGo(ctx, t, net) })
 		})
 	}
+}
+
+func testBIRDMesh(ctx context.Context, t *testing.T, net *lab.Network) {
+	t.Helper()
+	lab.Need(t, lab.Ping)
+	far := netip.MustParseAddr("20.1.47.150")
+	for _, node := range net.NodesOf("cluster-1") {
+		for _, other := range net.NodesOf("cluster-1") {
+			if _, err := lab.PodNamespace(node.Spec.Pods[0]).Ping(ctx, other.Spec.Pods[0]); err != nil {
+				t.Errorf("within the cluster: %v", err)
+			}
+		}
+		if _, err := node.Ping(ctx, far); err == nil {
+			t.Errorf("%s reaches %s without any route between the clusters", node.Spec.Name, far)
+		}
+	}
+	routes, err := net.Node("gyliu-icp-1").RouteTable(ctx, "main")
+	must(t, err)
+	wantRoute(t, routes, lab.Route{
+		Type: "blackhole", Dst: netip.MustParsePrefix("10.1.198.128/26"), Proto: "bird", Table: "main",
+	})
+	wantRoute(t, routes, lab.Route{
+		Type: "unicast", Dst: netip.MustParsePrefix("10.1.43.0/26"), Via: netip.MustParseAddr("9.111.255.29"),
+		Dev: "eth0", Proto: "bird", Table: "main",
+	})
 }
 
 // wantRoute looks for a route, its metric aside: BIRD 2 sets 32 and BIRD 1.6 none.
@@ -179,58 +186,28 @@ func wantRoute(t *testing.T, routes []lab.Route, want lab.Route) {
 	}
 }
 
-func TestBlocksComeAndGo(t *testing.T) {
-	for _, tool := range birds() {
-		t.Run(tool.Package, func(t *testing.T) {
-			ctx, net := buildWithBIRD(t, lab.BIRD{Tool: tool, Peering: lab.Accept})
-			node, block := net.Node("gyliu-icp-2"), netip.MustParsePrefix("10.1.77.64/26")
-			monitor, err := net.Node("gyliu-icp-3").Monitor(ctx)
-			must(t, err)
+func testBlocksComeAndGo(ctx context.Context, t *testing.T, net *lab.Network) {
+	t.Helper()
+	node, block := net.Node("gyliu-icp-2"), netip.MustParsePrefix("10.1.77.64/26")
+	monitor, err := net.Node("gyliu-icp-3").Monitor(ctx)
+	must(t, err)
 
-			must(t, node.AddBlock(ctx, block))
-			must(t, net.WaitBIRD(ctx))
-			must(t, node.RemoveBlock(ctx, block))
-			must(t, net.WaitBIRD(ctx))
+	must(t, node.AddBlock(ctx, block))
+	must(t, net.WaitBIRD(ctx))
+	must(t, node.RemoveBlock(ctx, block))
+	must(t, net.WaitBIRD(ctx))
 
-			must(t, monitor.Close())
-			var seen []bool
-			for _, e := range monitor.Events() {
-				if e.Route.Dst == block {
-					seen = append(seen, e.Deleted)
-				}
-			}
-			if !slices.Equal(seen, []bool{false, true}) {
-				t.Errorf("events of %s: deleted %v, want it added and then deleted: %v", block, seen, monitor.Events())
-			}
-			if err := node.RemoveBlock(ctx, block); err == nil {
-				t.Error("a block that is not there was removed")
-			}
-		})
+	must(t, monitor.Close())
+	var seen []bool
+	for _, e := range monitor.Events() {
+		if e.Route.Dst == block {
+			seen = append(seen, e.Deleted)
+		}
 	}
-}
-
-// BIRD's routes outlive it (`persist`), and come back unharmed with it (-R), however it ended.
-func TestBIRDRestartKeepsRoutes(t *testing.T) {
-	for _, tool := range birds() {
-		t.Run(tool.Package, func(t *testing.T) {
-			bird := lab.BIRD{Tool: tool, Peering: lab.Accept}
-			ctx, net := buildWithBIRD(t, bird)
-			node := net.Node("gyliu-icp-1")
-			monitor, err := node.Monitor(ctx)
-			must(t, err)
-			for _, end := range []func(context.Context) error{node.StopBIRD, node.KillBIRD} {
-				must(t, end(ctx))
-				if _, err := node.Birdc(ctx, "show", "status"); err == nil {
-					t.Error("BIRD answers after its end")
-				}
-				must(t, node.StartBIRD(ctx, bird))
-				must(t, lab.WaitFor(ctx, "its sessions", func(ctx context.Context) error { return established(ctx, node, 2) }))
-			}
-			must(t, net.WaitBIRD(ctx))
-			must(t, monitor.Close())
-			if lost := monitor.Lost(func(r lab.Route) bool { return r.Proto == "bird" }); len(lost) > 0 {
-				t.Errorf("lost: %v", lost)
-			}
-		})
+	if !slices.Equal(seen, []bool{false, true}) {
+		t.Errorf("events of %s: deleted %v, want it added and then deleted: %v", block, seen, monitor.Events())
+	}
+	if err := node.RemoveBlock(ctx, block); err == nil {
+		t.Error("a block that is not there was removed")
 	}
 }

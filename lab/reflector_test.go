@@ -47,6 +47,9 @@ func reflected(t *testing.T) *mesh {
 	}
 	binary, err := buildRouted()
 	must(t, err)
+	asker, err := buildRelease()
+	must(t, err)
+	net.AskWith(asker)
 	return &mesh{Network: net, ctx: ctx, bird: bird, binary: binary}
 }
 

@@ -39,6 +39,9 @@ func ParseRoute(line string) (Route, error) {
 	if err := r.parseAttributes(words[1:]); err != nil {
 		return Route{}, fmt.Errorf("lab: %q: %w", line, err)
 	}
+	if words[0] == "default" && r.Via.Is6() {
+		r.Dst = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+	}
 	return r, nil
 }
 
@@ -91,13 +94,26 @@ func routeFlags() []string {
 	return []string{"onlink", "linkdown", "dead", "offload", "trap", "rt_trap", "pervasive", "notify", "cache"}
 }
 
-// RouteText is what `ip route show table TABLE` prints on the node; empty for a table that does not exist.
+// RouteText is what `ip route show table TABLE` prints on the node, and `ip -6 route` when it has an IPv6 address; empty for
+// a table that does not exist.
 func (node *Node) RouteText(ctx context.Context, table string) (string, error) {
-	out, err := node.IP(ctx, "route", "show", "table", table)
-	if err != nil && strings.Contains(err.Error(), "FIB table does not exist") {
-		return "", nil
+	var all strings.Builder
+	for _, a := range node.Spec.Addrs() {
+		out, err := node.IP(ctx, familyFlag(a), "route", "show", "table", table)
+		if err != nil && !strings.Contains(err.Error(), "FIB table does not exist") {
+			return "", err
+		}
+		all.WriteString(out)
 	}
-	return out, err
+	return all.String(), nil
+}
+
+// familyFlag tells `ip` the family of an address.
+func familyFlag(a netip.Addr) string {
+	if a.Is6() {
+		return "-6"
+	}
+	return "-4"
 }
 
 // RouteTable is RouteText parsed.

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,8 @@ import (
 type routedState struct {
 	binary string
 	proc   *process
+	asker  string // what Routed runs; empty: binary
+	edit   func(text string) string
 }
 
 // RoutedTable is the table routed keeps its routes in unless told otherwise.
@@ -64,7 +67,7 @@ func (node *Node) RoutedRunning() (bool, error) {
 // Routed runs a command of routed in the node's namespace, such as "status" or "routes", against the running daemon. It
 // returns all it printed and its exit status; the error is about running it at all.
 func (node *Node) Routed(ctx context.Context, args ...string) (out string, status int, err error) {
-	cmd := node.Command(ctx, node.routed.binary, args...)
+	cmd := node.Command(ctx, cmp.Or(node.routed.asker, node.routed.binary), args...)
 	cmd.Env = append(os.Environ(), "ROUTED_SOCKET="+node.RoutedSocket())
 	printed, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
@@ -72,6 +75,13 @@ func (node *Node) Routed(ctx context.Context, args ...string) (out string, statu
 		return string(printed), exit.ExitCode(), nil
 	}
 	return string(printed), 0, err
+}
+
+// AskWith has [Node.Routed] run another build of routed than the daemons are.
+func (n *Network) AskWith(binary string) {
+	for _, node := range n.nodes {
+		node.routed.asker = binary
+	}
 }
 
 // CheckHealthy returns nil when `routed status` on the node finds nothing wrong.
@@ -128,52 +138,83 @@ func (node *Node) WriteRoutedConfig(peering Peering) error {
 		if err := os.WriteFile(hosts, []byte(hostsFile(c)), 0o644); err != nil {
 			return err
 		}
-		remotes = append(remotes, remoteConfig{ClusterSpec: c, HostsFile: hosts})
+		remotes = append(remotes, remoteConfig{
+			ClusterSpec: c, HostsFile: hosts, BothFamilies: c.OneSession || node.Cluster.OneSession,
+		})
 	}
 	var text strings.Builder
 	err := routedTemplate().Execute(&text, map[string]any{
-		"Node": node, "Peering": peering.String(), "Remotes": remotes, "Net": node.net.Topology,
+		"Node": node, "BIRD": node.routedToBIRD(peering), "Remotes": remotes, "Net": node.net.Topology,
 	})
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(node.RoutedConfigPath(), []byte(text.String()), 0o644)
+	config := text.String()
+	if node.routed.edit != nil {
+		config = node.routed.edit(config)
+	}
+	return os.WriteFile(node.RoutedConfigPath(), []byte(config), 0o644)
 }
+
+// EditRouted has f change every routed.yaml that is written from now on; nil: it stays as it is.
+func (node *Node) EditRouted(f func(text string) string) { node.routed.edit = f }
 
 type remoteConfig struct {
 	ClusterSpec
-	HostsFile string
+	HostsFile    string
+	BothFamilies bool
 }
 
-// hostsFile lists a cluster's nodes as the seed's hosts files do.
+// routedToBIRD says how routed meets BIRD: once for each family, unless one session carries both.
+func (node *Node) routedToBIRD(peering Peering) string {
+	var ends []string
+	for _, f := range node.birdFamilies() {
+		if end := f.Loopback(); peering == Dial {
+			ends = append(ends, fmt.Sprintf("%q", netip.AddrPortFrom(end, bgpPort)))
+		} else {
+			ends = append(ends, fmt.Sprintf("%q", end))
+		}
+	}
+	if node.bird.OneSession {
+		ends = ends[:1]
+	}
+	return fmt.Sprintf("%s: [%s]", peering, strings.Join(ends, ", "))
+}
+
+// hostsFile lists a cluster's nodes as the seed's hosts files do, each by all its addresses.
 func hostsFile(c ClusterSpec) string {
 	var s strings.Builder
 	for _, n := range c.Nodes {
-		fmt.Fprintf(&s, "%s %s\n", n.Addr, n.Name)
+		for _, a := range n.Addrs() {
+			fmt.Fprintf(&s, "%s %s\n", a, n.Name)
+		}
 	}
 	return s.String()
 }
 
 func routedTemplate() *template.Template {
-	return template.Must(template.New("routed.yaml").Parse(`cluster:
-  name: {{.Node.Cluster.Name}}
-  podCIDRs: [{{.Node.Cluster.PodCIDR}}]
-  serviceCIDRs: [{{.Node.Cluster.ServiceCIDR}}]
-  asn: {{.Node.Cluster.ASN}}
-node:
-  address: {{.Node.Spec.Addr}}
-bird:
-{{- if eq .Peering "dial"}}
-  dial: 127.0.0.1:179
-{{- else}}
-  accept: 127.0.0.1
+	return template.Must(template.New("routed.yaml").Parse(`{{define "cluster"}}podCIDRs: [
+{{- range $i, $p := .PodCIDRs}}{{if $i}}, {{end}}"{{$p}}"{{end}}]
+{{- if .ServiceCIDR.IsValid}}
+    serviceCIDRs: [{{.ServiceCIDR}}]
 {{- end}}
+    asn: {{.ASN}}{{end -}}
+cluster:
+    name: {{.Node.Cluster.Name}}
+    {{template "cluster" .Node.Cluster}}
+node:
+{{- range .Node.Spec.Addrs}}
+  {{if .Is4}}address{{else}}address6{{end}}: "{{.}}"
+{{- end}}
+bird:
+  {{.BIRD}}
 remotes:
 {{- range .Remotes}}
   - name: {{.Name}}
-    podCIDRs: [{{.PodCIDR}}]
-    serviceCIDRs: [{{.ServiceCIDR}}]
-    asn: {{.ASN}}
+    {{template "cluster" .}}
+{{- if .BothFamilies}}
+    sessionFamilies: both
+{{- end}}
 {{- if $.Net.Reflectors}}
     reflectors: [{{range $i, $r := $.Net.Reflectors}}{{if $i}}, {{end}}{{$r.Addr}}{{end}}]
     nodeCIDRs: [{{$.Net.LAN}}]
@@ -183,18 +224,18 @@ remotes:
 {{- end}}
 {{- end}}
 metrics:
-  listen: 127.0.0.1:9790
+  listen: ":9790"
 admin:
   socket: {{.Node.RoutedSocket}}
 `))
 }
 
-// MeshRoutes is what the node's kernel must hold of the other clusters: every block there and its node.
+// MeshRoutes is what the node's kernel must hold of the other clusters: every block and borrowed address there, and its node.
 func (node *Node) MeshRoutes() map[netip.Prefix]netip.Addr {
 	want := map[netip.Prefix]netip.Addr{}
 	for _, other := range node.net.RemoteOf(node) {
-		for _, b := range other.blocks {
-			want[b] = other.Spec.Addr
+		for _, b := range other.Announced() {
+			want[b] = other.Spec.AddrFor(b.Addr())
 		}
 	}
 	return want
@@ -221,7 +262,7 @@ func (n *Network) WaitMesh(ctx context.Context) error {
 
 // killAll ends what runs on the node, at the network's end.
 func (node *Node) killAll() {
-	for _, p := range []*process{node.routed.proc, node.bird.proc} {
+	for _, p := range append(node.bird.procs, node.routed.proc) {
 		if p.running() {
 			_ = p.cmd.Process.Kill() // gone already is as good
 			<-p.done

@@ -77,18 +77,28 @@ func Main(m *testing.M, tools ...Tool) int {
 // in the environment it fails the test instead.
 func Need(tb testing.TB, tools ...Tool) {
 	tb.Helper()
-	giveUp := tb.Skipf
-	if os.Getenv(envRequired) != "" {
-		giveUp = tb.Fatalf
+	if !Inside() {
+		giveUp(tb, "the lab's sandbox is not available: %s", os.Getenv(envUnavailable))
 	}
-	if os.Getenv(envStage) != stageWork {
-		giveUp("the lab's sandbox is not available: %s", os.Getenv(envUnavailable))
-	}
+	NeedTools(tb, tools...)
+}
+
+// NeedTools is [Need] for tests that need no sandbox.
+func NeedTools(tb testing.TB, tools ...Tool) {
+	tb.Helper()
 	for _, tool := range tools {
 		if _, err := tool.Find(); err != nil {
-			giveUp("%v", err)
+			giveUp(tb, "%v", err)
 		}
 	}
+}
+
+func giveUp(tb testing.TB, format string, args ...any) {
+	tb.Helper()
+	if os.Getenv(envRequired) != "" {
+		tb.Fatalf(format, args...)
+	}
+	tb.Skipf(format, args...)
 }
 
 // Inside reports whether this process runs in the sandbox.

@@ -20,7 +20,8 @@ import (
 )
 
 // StandIn takes a BIRD's place where none can be had: a BGP speaker that announces the node's blocks to the node's
-// routed, in either mode, while the lab itself puts into the kernel what BIRD would. It is no [Tool] to be fetched.
+// routed, in either mode and IPv4 alone, while the lab itself puts into the kernel what BIRD would. It is no [Tool] to be
+// fetched.
 var StandIn = Tool{Package: "stand-in"} //nolint:gochecknoglobals // a constant of struct type
 
 // envStandIn names the settings of a stand-in; the program that finds it set is one (see Enter).
@@ -151,13 +152,15 @@ func (node *Node) startStandIn(ctx context.Context) error {
 	if err := os.Remove(ready); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	if node.bird.proc, err = startProcess("stand-in", cmd, node.BIRDLog()); err != nil {
+	p, err := startProcess("stand-in", cmd, node.BIRDLog())
+	if err != nil {
 		return err
 	}
+	node.bird.procs = []*process{p}
 	// Before it is ready a SIGHUP would end it.
 	return WaitFor(ctx, "the stand-in", func(context.Context) error {
-		if !node.bird.proc.running() {
-			return fmt.Errorf("it ended, see %s: %w", node.BIRDLog(), node.bird.proc.err)
+		if !p.running() {
+			return fmt.Errorf("it ended, see %s: %w", node.BIRDLog(), p.err)
 		}
 		_, err := os.Stat(ready)
 		return err
@@ -179,10 +182,10 @@ func (node *Node) configureStandIn(ctx context.Context) error {
 	if err := replaceFile(node.birdFile("standin.json"), data); err != nil {
 		return err
 	}
-	if !node.bird.proc.running() {
+	if !node.birdRunning() {
 		return nil
 	}
-	return node.bird.proc.cmd.Process.Signal(syscall.SIGHUP)
+	return node.bird.procs[0].cmd.Process.Signal(syscall.SIGHUP)
 }
 
 // programBlocks makes the kernels of the cluster hold this node's blocks as its BIRDs would: a blackhole here, a route to

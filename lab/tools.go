@@ -21,6 +21,7 @@ type Tool struct {
 	Version string // what its upstream version must begin with; empty: any
 	Program string // the program that must be in it, relative to the package's root
 	OnHost  bool   // a copy installed on the host serves as well
+	Alone   bool   // what it depends on is not needed to run it
 }
 
 // The tools of the lab. Newer distributions have dropped BIRD 1.6; Fetch then says so, and callers skip.
@@ -31,6 +32,9 @@ var (
 	GoBGP  = Tool{Package: "gobgpd", Program: "usr/bin/gobgpd"}               //nolint:gochecknoglobals // a constant of struct type
 	Ping   = Tool{Package: "iputils-ping", Program: "bin/ping", OnHost: true} //nolint:gochecknoglobals // a constant of struct type
 	NFT    = Tool{Package: "nftables", Program: "usr/sbin/nft", OnHost: true} //nolint:gochecknoglobals // a constant of struct type
+
+	// Prometheus brings promtool, which tests the alerts. It depends on the fonts and scripts of its web pages.
+	Prometheus = Tool{Package: "prometheus", Program: "usr/bin/promtool", Alone: true} //nolint:gochecknoglobals // a constant of struct type
 )
 
 // Found is a tool that is there.

@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 )
 
-// Topology declares clusters of nodes that share one LAN.
+// Topology declares clusters of nodes that share one LAN. What is declared for one family only is a zero value for the other.
 type Topology struct {
-	LAN      netip.Prefix // every node address lies in it; its first address is the LAN's gateway, which leads nowhere
+	LAN      netip.Prefix // every IPv4 node address lies in it; its first address is the LAN's gateway, which leads nowhere
+	LAN6     netip.Prefix // the same for IPv6
 	Clusters []ClusterSpec
 
 	Reflectors []ReflectorSpec // between the clusters; none: every node peers with every remote node
@@ -18,17 +20,40 @@ type Topology struct {
 type ClusterSpec struct {
 	Name        string
 	PodCIDR     netip.Prefix
+	PodCIDR6    netip.Prefix
 	ServiceCIDR netip.Prefix
 	ASN         uint32
 	Nodes       []NodeSpec
+
+	OneSession bool // with the nodes of other clusters, for both families; else one for each
 }
 
 // NodeSpec declares one node. Its name is also the name of its network namespace.
 type NodeSpec struct {
 	Name   string
 	Addr   netip.Addr
+	Addr6  netip.Addr
 	Blocks []netip.Prefix // the pod blocks Calico's IPAM gave the node
-	Pods   []netip.Addr
+	Pods   []netip.Addr   // one outside the blocks has borrowed its address from the block of another node
+}
+
+// AddrFor is the node's address of the family of another address.
+func (n NodeSpec) AddrFor(a netip.Addr) netip.Addr {
+	if a.Is6() {
+		return n.Addr6
+	}
+	return n.Addr
+}
+
+// Addrs lists the node's addresses, IPv4 first.
+func (n NodeSpec) Addrs() []netip.Addr { return valid(n.Addr, n.Addr6) }
+
+// PodCIDRs lists the cluster's pod ranges, IPv4 first.
+func (c ClusterSpec) PodCIDRs() []netip.Prefix { return valid(c.PodCIDR, c.PodCIDR6) }
+
+// valid leaves out what is not declared.
+func valid[T interface{ IsValid() bool }](all ...T) []T {
+	return slices.DeleteFunc(all, func(one T) bool { return !one.IsValid() })
 }
 
 // CalicoASN is the AS number of a Calico cluster that was not given another.
@@ -85,24 +110,28 @@ func (t Topology) Validate() error {
 		seen[key] = owner
 	}
 	once(lanNamespace, "the LAN")
-	once(t.gateway(), "the LAN")
+	for _, lan := range t.lans() {
+		once(gateway(lan), "the LAN")
+	}
 	for _, c := range t.Clusters {
 		for _, n := range c.Nodes {
 			once(n.Name, n.Name)
-			once(n.Addr, n.Name)
-			if !t.LAN.Contains(n.Addr) {
-				bad("%s: %s is not on the LAN %s", n.Name, n.Addr, t.LAN)
+			for _, a := range n.Addrs() {
+				once(a, n.Name)
+				if !t.lanFor(a).Contains(a) {
+					bad("%s: %s is not on the LAN %s", n.Name, a, t.lanFor(a))
+				}
 			}
 			for _, b := range n.Blocks {
 				once(b, n.Name)
-				if !c.PodCIDR.Overlaps(b) || b.Bits() < c.PodCIDR.Bits() || b != b.Masked() {
-					bad("%s: %s is not a block of %s %s", n.Name, b, c.Name, c.PodCIDR)
+				if r := c.rangeFor(b.Addr()); !r.Overlaps(b) || b.Bits() < r.Bits() || b != b.Masked() {
+					bad("%s: %s is not a block of %s %s", n.Name, b, c.Name, r)
 				}
 			}
 			for _, p := range n.Pods {
 				once(p, n.Name)
-				if !c.PodCIDR.Contains(p) {
-					bad("%s: pod %s is not in %s %s", n.Name, p, c.Name, c.PodCIDR)
+				if r := c.rangeFor(p); !r.Contains(p) {
+					bad("%s: pod %s is not in %s %s", n.Name, p, c.Name, r)
 				}
 			}
 		}
@@ -117,4 +146,20 @@ func (t Topology) Validate() error {
 	return errors.Join(errs...)
 }
 
-func (t Topology) gateway() netip.Addr { return t.LAN.Masked().Addr().Next() }
+func (t Topology) lans() []netip.Prefix { return valid(t.LAN, t.LAN6) }
+
+func (t Topology) lanFor(a netip.Addr) netip.Prefix {
+	if a.Is6() {
+		return t.LAN6
+	}
+	return t.LAN
+}
+
+func (c ClusterSpec) rangeFor(a netip.Addr) netip.Prefix {
+	if a.Is6() {
+		return c.PodCIDR6
+	}
+	return c.PodCIDR
+}
+
+func gateway(lan netip.Prefix) netip.Addr { return lan.Masked().Addr().Next() }

@@ -34,6 +34,8 @@ func (c *Collector) routes(e emitter, s Snapshot) {
 }
 
 func (c *Collector) kernel(e emitter, k kernel.Status) {
+	e.gauge(c.d.rules, float64(k.RulesWanted), "wanted")
+	e.gauge(c.d.rules, float64(k.RulesPresent), "present")
 	e.counter(c.d.repairs, k.Repairs.Deleted, "deleted")
 	e.counter(c.d.repairs, k.Repairs.Changed, "changed")
 	e.counter(c.d.repairs, k.Repairs.Link, "link")
@@ -47,4 +49,5 @@ func (c *Collector) kernel(e emitter, k kernel.Status) {
 	}
 	e.counter(c.d.overruns, k.Overruns)
 	e.gauge(c.d.lastResync, unix(k.LastResync))
+	e.gauge(c.d.resyncDue, k.ResyncInterval.Seconds())
 }

@@ -146,12 +146,25 @@ func (c *Collector) clusters(e emitter, m peering.Status) {
 		e.gauge(c.d.nodes, float64(k.NodesUp), k.Name, "up")
 		e.gauge(c.d.held, float64(k.Held), k.Name)
 		e.gauge(c.d.conflicts, float64(k.Conflicts), k.Name)
+		c.limits(e, k)
 		for _, b := range k.Blocks {
 			e.gauge(c.d.blocks, float64(b.Fresh), k.Name, b.Family.String(), "fresh")
 			e.gauge(c.d.blocks, float64(b.Stale), k.Name, b.Family.String(), "stale")
 			e.gauge(c.d.blocks, float64(b.Held), k.Name, b.Family.String(), "held")
 		}
 	}
+}
+
+// limits leaves out a limit that there is not.
+func (c *Collector) limits(e emitter, k peering.ClusterStatus) {
+	one := func(scope string, limit, used int) {
+		if limit > 0 {
+			e.gauge(c.d.limit, float64(limit), k.Name, scope)
+			e.gauge(c.d.limitUsed, float64(used), k.Name, scope)
+		}
+	}
+	one("cluster", k.Limits.Total, k.Prefixes)
+	one("node", k.Limits.PerNode, k.Fullest)
 }
 
 func (c *Collector) rosters(e emitter, rosters []Roster) {

@@ -49,6 +49,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	c.routes(e, s)
 	c.kernel(e, s.Kernel)
 	e.gauge(c.d.guardActive, number(s.Guard.Condition == guard.Active))
+	e.gauge(c.d.guardWanted, number(s.Guard.Mode != guard.None))
 	e.gauge(c.d.reloadOK, number(s.Reload.Successful))
 	e.gauge(c.d.reloadAt, unix(s.Reload.LastSuccessAt))
 }

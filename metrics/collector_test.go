@@ -48,6 +48,7 @@ func sample() Snapshot {
 			Clusters: []peering.ClusterStatus{
 				{
 					Name: "cluster-2", NodesKnown: 2, NodesUp: 1, Conflicts: 1, Held: 2,
+					Limits: peering.Limits{PerNode: 256, Total: 100_000}, Prefixes: 8, Fullest: 5,
 					Blocks: []peering.BlockCount{{Family: peering.IPv4, Fresh: 5, Stale: 3, Held: 2}},
 					Peers: []peering.PeerStatus{
 						{
@@ -67,7 +68,8 @@ func sample() Snapshot {
 		},
 		Advertised: []Advertised{{Cluster: "cluster-2", Family: peering.IPv4, Count: 2}},
 		Kernel: kernel.Status{
-			Routes: []kernel.GroupStatus{k}, LastResync: time.UnixMilli(4_000_500), Overruns: 1,
+			Routes: []kernel.GroupStatus{k}, LastResync: time.UnixMilli(4_000_500), ResyncInterval: time.Minute, Overruns: 1,
+			RulesWanted: 2, RulesPresent: 1,
 			Repairs: kernel.Repairs{Deleted: 1, Changed: 2, Link: 3, Resync: 4, Rule: 5},
 			Changes: kernel.Changes{Add: 6, Replace: 7, Delete: 8},
 			Errors:  []kernel.ErrorCount{{Op: "add", Errno: "ENETUNREACH", Count: 9}},
@@ -191,11 +193,13 @@ func names() []string {
 		"routed_bgp_session_up", "routed_bgp_session_established_timestamp_seconds", "routed_bgp_session_flaps_total",
 		"routed_bgp_prefixes", "routed_bgp_prefixes_rejected_total",
 		"routed_cluster_nodes", "routed_cluster_blocks", "routed_withdrawals_held", "routed_block_conflicts",
+		"routed_prefix_limit", "routed_prefix_limit_used",
 		"routed_roster_last_success_timestamp_seconds", "routed_roster_failures_total",
-		"routed_routes", "routed_route_repairs_total", "routed_route_changes_total", "routed_reconcile_errors_total",
+		"routed_routes", "routed_rules", "routed_route_repairs_total", "routed_route_changes_total", "routed_reconcile_errors_total",
 		"routed_reconcile_duration_seconds", "routed_convergence_seconds",
 		"routed_last_successful_resync_timestamp_seconds", "routed_netlink_overruns_total",
-		"routed_guard_active",
+		"routed_resync_interval_seconds",
+		"routed_guard_active", "routed_guard_wanted",
 		"routed_config_last_reload_successful", "routed_config_last_reload_success_timestamp_seconds",
 	}
 }

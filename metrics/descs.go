@@ -7,18 +7,21 @@ type descs struct {
 	sessionUp, sessionAt, sessionFlaps *prometheus.Desc
 	prefixes, rejected                 *prometheus.Desc
 	nodes, blocks, held, conflicts     *prometheus.Desc
+	limit, limitUsed                   *prometheus.Desc
 	rosterAt, rosterFailures           *prometheus.Desc
 	routes, repairs, changes, errors   *prometheus.Desc
-	lastResync, overruns               *prometheus.Desc
-	guardActive                        *prometheus.Desc
+	rules                              *prometheus.Desc
+	lastResync, resyncDue, overruns    *prometheus.Desc
+	guardActive, guardWanted           *prometheus.Desc
 	reloadOK, reloadAt                 *prometheus.Desc
 }
 
 func (d descs) all() []*prometheus.Desc {
 	return []*prometheus.Desc{
 		d.sessionUp, d.sessionAt, d.sessionFlaps, d.prefixes, d.rejected, d.nodes, d.blocks, d.held, d.conflicts,
-		d.rosterAt, d.rosterFailures,
-		d.routes, d.repairs, d.changes, d.errors, d.lastResync, d.overruns, d.guardActive, d.reloadOK, d.reloadAt,
+		d.limit, d.limitUsed, d.rosterAt, d.rosterFailures,
+		d.routes, d.rules, d.repairs, d.changes, d.errors, d.lastResync, d.resyncDue, d.overruns,
+		d.guardActive, d.guardWanted, d.reloadOK, d.reloadAt,
 	}
 }
 
@@ -46,18 +49,24 @@ func newDescs(o Options) descs {
 			"cluster", "family", "state"),
 		held:      desc("withdrawals_held", "Blocks that were withdrawn and whose routes the withdrawal brake keeps for a while.", "cluster"),
 		conflicts: desc("block_conflicts", "Blocks of a remote cluster that more than one node announces.", "cluster"),
+		limit:     desc("prefix_limit", "How many prefixes are accepted of a whole cluster, and of one of its nodes.", "cluster", "scope"),
+		limitUsed: desc("prefix_limit_used",
+			"How many prefixes count against the limit: of the cluster, and of the node that has the most.", "cluster", "scope"),
 		rosterAt: desc("roster_last_success_timestamp_seconds",
 			"When the list of a cluster's nodes was last known to be what its Kubernetes API has; 0: never.", "cluster"),
 		rosterFailures: desc("roster_failures_total", "Calls to the Kubernetes API that lists a cluster's nodes that failed.", "cluster"),
 		routes: desc("routes", "Routes wanted in the kernel, and how many of these are in each other state.",
 			"cluster", "family", "state"),
+		rules:   desc("rules", "Rules that lead lookups to the route table: wanted, and of these present in the kernel.", "state"),
 		repairs: desc("route_repairs_total", "Routes and rules put back, by what took them away.", "cause"),
 		changes: desc("route_changes_total", "Operations on routes that the kernel acknowledged.", "op"),
 		errors:  desc("reconcile_errors_total", "Kernel operations that failed.", "op", "errno"),
 		lastResync: desc("last_successful_resync_timestamp_seconds",
 			"When the last full compare with the kernel that succeeded ended; 0: none yet."),
+		resyncDue:   desc("resync_interval_seconds", "How often a full compare with the kernel is due; 0: not known yet."),
 		overruns:    desc("netlink_overruns_total", "Times that kernel events were lost; a full compare follows each."),
 		guardActive: desc("guard_active", "Whether the kernel lets only roster peers and the local BIRD reach the BGP port."),
+		guardWanted: desc("guard_wanted", "Whether the configuration asks for that guard."),
 		reloadOK:    desc("config_last_reload_successful", "Whether the last load of the configuration was accepted."),
 		reloadAt:    desc("config_last_reload_success_timestamp_seconds", "When a configuration was last accepted."),
 	}

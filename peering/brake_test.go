@@ -319,13 +319,11 @@ func TestHeldPrefixesTakeNobodysPlace(t *testing.T) {
 
 func TestFamiliesFallApart(t *testing.T) {
 	x, addrs, blocks := brakeTester(t, 4)
-	r := testRoster(addrs...)
-	r.Clusters[0].PodCIDRs = append(r.Clusters[0].PodCIDRs, pfx("fd00:20::/48"))
-	x.take(x.m.SetRoster(x.now, r))
+	x.take(x.m.SetRoster(x.now, dualRoster(addrs...)))
 	six := make([]netip.Prefix, len(addrs))
 	for i, a := range addrs {
 		six[i] = pfx(fmt.Sprintf("fd00:20::%d:0/122", i+1))
-		x.apply(Update{Peer: a, Announce: announce(a, six[i])})
+		x.apply(Update{Peer: a, Announce: announce(other(a), six[i])})
 	}
 	for i, a := range addrs { // half of all blocks, but all of a family
 		x.withdraw(a, six[i])

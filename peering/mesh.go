@@ -21,6 +21,7 @@ type Config struct {
 	Retention           time.Duration // how long paths outlive their session
 	ConvergenceDeadline time.Duration // how long a start waits for peers that do not answer
 	OwnGrace            time.Duration // how long a start waits for BIRD when other evidence of own blocks is there
+	RestartGrace        time.Duration // and for its session, when an earlier run left routes: the peers hold what it had announced
 	Brake               Brake         // what is suspicious about withdrawals, and what then; the zero Brake: nothing is
 }
 
@@ -38,8 +39,9 @@ type Mesh struct {
 	evidence map[netip.Prefix]bool
 	own      []OwnBlock
 
-	ownKnown   time.Time // zero: not yet
-	converged  time.Time // zero: not yet
+	grace      time.Duration // for the session with BIRD, from started on
+	ownKnown   time.Time     // zero: not yet
+	converged  time.Time     // zero: not yet
 	byDeadline bool
 	nextExpiry time.Time // no stale path expires before; zero: none will
 	nextDrop   time.Time // no reflector's grace is over before; zero: none is running
@@ -54,7 +56,7 @@ type Mesh struct {
 // NewMesh makes an empty mesh that started now.
 func NewMesh(cfg Config, now time.Time) *Mesh {
 	return &Mesh{
-		cfg: cfg, martians: newMartians(), started: now,
+		cfg: cfg, martians: newMartians(), started: now, grace: cfg.OwnGrace,
 		peers:    map[netip.Addr]*peer{},
 		clusters: map[string]*cluster{},
 		blocks:   rib{},
@@ -108,20 +110,24 @@ func (m *Mesh) Apply(now time.Time, u Update) Changes {
 }
 
 // Adopt takes the routes that an earlier run left in the kernel as stale paths of the peers that may have announced them,
-// as though each session had just been lost: a restart forgets nothing. Those are the node that a route leads to, and every
-// reflector of a cluster that it fits. Routes that the policy would refuse to all of them are not adopted.
+// as though each session had just been lost: a restart forgets nothing. Those are the node that a route leads to, and of a
+// cluster that it fits every peer that may name another next hop than its address: reflectors, and nodes with both families.
+// Routes that the policy would refuse to all of them are not adopted.
 func (m *Mesh) Adopt(now time.Time, routes []RouteChange) Changes {
-	var reflectors []*peer
+	if len(routes) > 0 {
+		m.grace = max(m.grace, m.cfg.RestartGrace)
+	}
+	var others []*peer
 	for _, p := range m.peers {
-		if p.Role == RoleReflector {
-			reflectors = append(reflectors, p)
+		if p.Role == RoleReflector || p.Role == RoleRemote && p.Families.Has(IPv4|IPv6) {
+			others = append(others, p)
 		}
 	}
 	for _, r := range routes {
 		if p := m.peers[r.NextHop]; p != nil && p.Role == RoleRemote {
 			m.adopt(now, p, r)
 		}
-		for _, p := range reflectors {
+		for _, p := range others {
 			m.adopt(now, p, r)
 		}
 	}
@@ -165,7 +171,7 @@ func (m *Mesh) Next() time.Time {
 	case m.ownKnown.IsZero():
 		sooner(m.started.Add(m.cfg.ConvergenceDeadline))
 		if len(m.own) > 0 {
-			sooner(m.started.Add(m.cfg.OwnGrace))
+			sooner(m.graceOver())
 		}
 	case m.converged.IsZero():
 		sooner(m.ownKnown.Add(m.cfg.ConvergenceDeadline))
@@ -417,17 +423,19 @@ func (m *Mesh) finish(now time.Time) Changes {
 }
 
 func (m *Mesh) latchConverged(now time.Time) {
+	late := !now.Before(m.ownKnown.Add(m.cfg.ConvergenceDeadline))
 	var missing []string
 	for _, p := range m.peers {
-		if p.Role.Remote() && !p.heardAll() {
-			missing = append(missing, p.Addr.String())
+		if !p.Role.Remote() || p.heardAll() {
+			continue
 		}
+		if !late {
+			return // most steps of a start with many peers end here
+		}
+		missing = append(missing, p.Addr.String())
 	}
 	e := Event{Kind: EventConverged, Count: len(m.blocks), Detail: "every peer has sent its End-of-RIB"}
 	if len(missing) > 0 {
-		if now.Before(m.ownKnown.Add(m.cfg.ConvergenceDeadline)) {
-			return
-		}
 		slices.Sort(missing)
 		e.Warn, e.Count, m.byDeadline = true, len(missing), true
 		e.Detail = fmt.Sprintf("%d peers have not sent their End-of-RIB within %s: %s",

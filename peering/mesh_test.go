@@ -183,14 +183,11 @@ func TestSessionBackWithoutTheBlockDropsItAtEndOfRIB(t *testing.T) {
 
 func TestEndOfRIBOfOneFamilySparesTheOther(t *testing.T) {
 	x := newTester(t, nodeA)
-	r := testRoster(nodeA)
-	r.Clusters[0].PodCIDRs = append(r.Clusters[0].PodCIDRs, pfx("fd00:20::/48"))
-	x.take(x.m.SetRoster(x.now, r))
-	six := pfx("fd00:20::40/122")
-	x.apply(Update{Peer: nodeA, Session: SessionUp, Families: IPv4 | IPv6, Announce: announce(nodeA, blockA, six)})
+	x.take(x.m.SetRoster(x.now, dualRoster(nodeA)))
+	x.upBoth(nodeA, blockA, sixA)
 	x.down(nodeA)
 	x.apply(Update{Peer: nodeA, Session: SessionUp, Families: IPv4 | IPv6, EndOfRIB: IPv4})
-	x.want(routes{six: nodeA})
+	x.want(routes{sixA: other(nodeA)})
 }
 
 func TestTwoNodesAnnounceOneBlock(t *testing.T) {

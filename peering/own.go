@@ -96,7 +96,7 @@ func (m *Mesh) latchOwnKnown(now time.Time) {
 	switch {
 	case birds > 0 && silent == 0:
 		e.Detail = "the local BIRD has sent its End-of-RIB"
-	case len(m.own) > 0 && !now.Before(m.started.Add(m.cfg.OwnGrace)):
+	case len(m.own) > 0 && !now.Before(m.graceOver()):
 		e.Detail = "known without an End-of-RIB of the local BIRD"
 	case !now.Before(m.started.Add(m.cfg.ConvergenceDeadline)):
 		e.Warn, e.Detail = true, fmt.Sprintf("the local BIRD has not answered within %s", m.cfg.ConvergenceDeadline)
@@ -105,6 +105,27 @@ func (m *Mesh) latchOwnKnown(now time.Time) {
 	}
 	m.ownKnown = now
 	m.event(e)
+}
+
+// graceOver is when BIRD's End-of-RIB is waited for no longer, if the kernel shows blocks.
+func (m *Mesh) graceOver() time.Time {
+	over := m.started.Add(m.grace)
+	var up time.Time // since when every session with BIRD is
+	for _, p := range m.peers {
+		if p.Role != RoleBIRD {
+			continue
+		}
+		if !p.up {
+			return over
+		}
+		if p.since.After(up) {
+			up = p.since
+		}
+	}
+	if spoken := up.Add(m.cfg.OwnGrace); !up.IsZero() && spoken.Before(over) {
+		return spoken
+	}
+	return over
 }
 
 // ComparePrefix orders prefixes by address, then by length: the order of every list we print.

@@ -78,6 +78,45 @@ func TestRestartWhileBIRDIsDown(t *testing.T) {
 	x.wantOwn("")
 }
 
+// Where an earlier run left routes the peers may hold blocks that BIRD alone knows.
+func TestRestartWaitsForBIRD(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		up    time.Duration // when the session with BIRD comes; BIRD sends no End-of-RIB
+		known time.Duration
+	}{
+		{"that does not come", time.Minute, 15 * time.Second},
+		{"that comes late", 8 * time.Second, 10 * time.Second},
+		{"that comes too late", 14 * time.Second, 15 * time.Second},
+		{"that comes at once", time.Second, 3 * time.Second},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			cfg := testConfig()
+			cfg.RestartGrace = 15 * time.Second
+			x := &tester{T: t, m: NewMesh(cfg, t0), now: t0, table: map[netip.Prefix]netip.Addr{}}
+			x.take(x.m.SetRoster(x.now, testRoster(nodeA)))
+			x.take(x.m.Adopt(x.now, []RouteChange{{Prefix: blockA, NextHop: nodeA}}))
+			x.evidence(ownBlock)
+			if tc.up < tc.known {
+				x.after(tc.up)
+				x.up(bird, ownBlock)
+			}
+			end := t0.Add(tc.known)
+			if next := x.m.Next(); !next.Equal(end) {
+				t.Errorf("Next() = %s, want %s", next, end)
+			}
+			x.after(end.Sub(x.now) - 1)
+			if x.m.OwnKnown() {
+				t.Error("known before BIRD had time to say all")
+			}
+			x.after(1)
+			if !x.m.OwnKnown() {
+				t.Error("not known after the grace")
+			}
+		})
+	}
+}
+
 func TestABIRDThatSpeaksIsBelievedAgainstTheEvidence(t *testing.T) {
 	x := newTester(t, nodeA)
 	other := pfx("10.1.7.0/26")

@@ -89,7 +89,8 @@ type Peer struct {
 	Addr     netip.Addr    // the peer's address as we see it: where it dials from, and where we dial
 	Role     Role          //
 	Cluster  string        // the cluster it belongs to; our own for RoleBIRD
-	Name     string        // its host name, when the roster knows one; for people only
+	Name     string        // its host name, when the roster knows one; for people, and to tell a node that is several peers
+	Other    netip.Addr    // the node's address of the other family, when Families has both and the roster knows it
 	ASN      uint32        // its AS number; equal to ours means iBGP
 	Local    netip.Addr    // the address of ours that the session uses; for a remote one also the node address
 	DialPort uint16        // the TCP port we dial; 0: we do not dial, the peer does

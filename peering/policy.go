@@ -24,7 +24,7 @@ const (
 	ReasonLength         Reason = "prefix_length"               // a length the cluster may not announce
 	ReasonMartianNextHop Reason = "martian_next_hop"            // an address that no node can have
 	ReasonNextHop        Reason = "next_hop_not_peer"           // the next hop is not the peer (for BIRD: not this node)
-	ReasonNextHopRange   Reason = "next_hop_outside_node_cidrs" // of a reflector: the next hop is not inside nodeCIDRs
+	ReasonNextHopRange   Reason = "next_hop_outside_node_cidrs" // of somebody whose next hops are not known: not inside nodeCIDRs
 	ReasonLimitNode      Reason = "limit_prefixes_per_node"     // the node already has its share
 	ReasonLimitCluster   Reason = "limit_prefixes"              // the cluster already has its share
 )
@@ -108,16 +108,29 @@ func (m *Mesh) judgeRemote(p *peer, a Announcement) verdict {
 
 // judgeNextHop: a node speaks for itself alone; a reflector passes on what the nodes of its cluster say.
 func judgeNextHop(p *peer, a Announcement) verdict {
+	if p.Role != RoleReflector {
+		if own := p.addrOf(FamilyOf(a.Prefix.Addr())); own.IsValid() && a.NextHop != own {
+			return refuse(ReasonNextHop, "next hop %s is not the peer %s", a.NextHop, own)
+		} else if own.IsValid() {
+			return verdict{}
+		}
+	}
 	switch c := p.cluster; {
-	case p.Role != RoleReflector && a.NextHop != p.Addr:
-		return refuse(ReasonNextHop, "next hop %s is not the peer %s", a.NextHop, p.Addr)
-	case p.Role == RoleReflector && !within(hostPrefix(a.NextHop), c.NodeCIDRs):
+	case !within(hostPrefix(a.NextHop), c.NodeCIDRs):
 		return refuse(ReasonNextHopRange, "next hop %s is outside cluster %s's node CIDRs %v", a.NextHop, c.Name, c.NodeCIDRs)
-	case p.Role == RoleReflector && a.NextHop.Is4() != a.Prefix.Addr().Is4():
+	case a.NextHop.Is4() != a.Prefix.Addr().Is4():
 		return refuse(ReasonNextHopRange, "next hop %s is not of the family of %s", a.NextHop, a.Prefix)
 	default:
 		return verdict{}
 	}
+}
+
+// addrOf is the peer's address of a family; invalid: it is not known.
+func (p *peer) addrOf(f Families) netip.Addr {
+	if f == FamilyOf(p.Addr) {
+		return p.Addr
+	}
+	return p.Other
 }
 
 func hostPrefix(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
@@ -148,7 +161,7 @@ func (p *peer) judgeLimits(b *block, a Announcement) verdict {
 	if b != nil {
 		old = b.of(p)
 	}
-	l, newToNode := p.cluster.Limits, old == nil || old.held() || old.nextHop != a.NextHop
+	l, newToNode := p.cluster.Limits, old == nil || old.held() || p.hops != nil && old.nextHop != a.NextHop
 	if l.PerNode > 0 && newToNode && p.countOf(a.NextHop) >= l.PerNode {
 		return refuse(ReasonLimitNode, "the node %s already has %d prefixes, the limit of cluster %s", a.NextHop, l.PerNode, p.cluster.Name)
 	}

@@ -9,8 +9,7 @@ import (
 )
 
 func TestImportPolicy(t *testing.T) {
-	roster := testRoster(nodeA, nodeB)
-	roster.Clusters[0].PodCIDRs = append(roster.Clusters[0].PodCIDRs, pfx("fd00:20::/48"))
+	roster := dualRoster(nodeA, nodeB)
 	roster.Clusters = append(roster.Clusters, Cluster{
 		Name: "cluster-3", PodCIDRs: []netip.Prefix{pfx("30.1.0.0/16")},
 		Peers: []Peer{{Addr: nodeC, Role: RoleRemote, Cluster: "cluster-3", ASN: 64513}},
@@ -31,7 +30,10 @@ func TestImportPolicy(t *testing.T) {
 	}{
 		{"a block", nodeA, "20.1.47.128/26", nodeA, ibgp, ""},
 		{"a borrowed address", nodeA, "20.1.47.150/32", nodeA, ibgp, ""},
-		{"an IPv6 block", nodeA, "fd00:20::40/122", nodeA, ibgp, ""},
+		{"an IPv6 block", nodeA, "fd00:20::40/122", other(nodeA), ibgp, ""},
+		{"an IPv6 block by the IPv4 address", nodeA, "fd00:20::40/122", nodeA, ibgp, ReasonNextHop},
+		{"an IPv6 block of another node", nodeA, "fd00:20::40/122", other(nodeB), ibgp, ReasonNextHop},
+		{"an IPv4 block by the IPv6 address", nodeA, "20.1.47.128/26", other(nodeA), ibgp, ReasonNextHop},
 		{"no next hop", nodeA, "20.1.47.128/26", netip.Addr{}, ibgp, ReasonNoNextHop},
 		{"no AS path", nodeA, "20.1.47.128/26", nodeA, nil, ReasonNoASPath},
 		{"default route", nodeA, "0.0.0.0/0", nodeA, ibgp, ReasonDefault},
@@ -144,8 +146,11 @@ func TestLimitsKeepWhatIsHeld(t *testing.T) {
 	x.want(routes{pfx("20.1.0.0/26"): nodeA, pfx("20.1.0.64/26"): nodeA})
 	x.up(nodeB, pfx("20.1.1.0/26"), pfx("20.1.1.64/26"))
 	x.want(routes{pfx("20.1.0.0/26"): nodeA, pfx("20.1.0.64/26"): nodeA, pfx("20.1.1.0/26"): nodeB})
-	peers := x.m.Status().Clusters[0].Peers
-	if a, b := peers[0], peers[1]; a.Rejected[ReasonLimitNode] != 1 || b.Rejected[ReasonLimitCluster] != 1 {
+	c := x.m.Status().Clusters[0]
+	if c.Prefixes != 3 || c.Fullest != 2 || c.Limits != r.Clusters[0].Limits {
+		t.Errorf("%d prefixes, %d of the node that has the most, limits %v", c.Prefixes, c.Fullest, c.Limits)
+	}
+	if a, b := c.Peers[0], c.Peers[1]; a.Rejected[ReasonLimitNode] != 1 || b.Rejected[ReasonLimitCluster] != 1 {
 		t.Errorf("rejected %v and %v", a.Rejected, b.Rejected)
 	}
 	x.apply(Update{Peer: nodeA, Announce: announce(nodeA, pfx("20.1.0.0/26"))}) // held: no new prefix

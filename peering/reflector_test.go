@@ -260,6 +260,9 @@ func TestLimitsBehindReflectors(t *testing.T) {
 			t.Errorf("%s: rejected %v, accepted %v", p.Peer.Addr, p.Rejected, p.Accepted)
 		}
 	}
+	if c := x.m.Status().Clusters[0]; c.Prefixes != 3 || c.Fullest != 2 {
+		t.Errorf("%d prefixes, %d of the node that has the most, want 3 and 2", c.Prefixes, c.Fullest)
+	}
 	// A block that moves to a node which has its share already is one too many there.
 	x.apply(Update{Peer: reflector1, Announce: announce(nodeA, b[0])})
 	if got := x.m.Status().Clusters[0].Peers[0].Rejected[ReasonLimitNode]; got != 2 {

@@ -91,6 +91,18 @@ func (p *peer) countOf(nextHop netip.Addr) int {
 	return p.count[0] + p.count[1]
 }
 
+// fullest is countOf the node that has the most.
+func (p *peer) fullest() int {
+	most := 0
+	for hop := range p.hops {
+		most = max(most, p.hops[hop])
+	}
+	if p.hops == nil {
+		most = p.count[0] + p.count[1]
+	}
+	return most
+}
+
 func familyIndex(prefix netip.Prefix) int {
 	if FamilyOf(prefix.Addr()) == IPv4 {
 		return 0

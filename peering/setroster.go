@@ -20,13 +20,16 @@ func (m *Mesh) SetRoster(now time.Time, r Roster) Changes {
 	for _, want := range r.Clusters {
 		c, boundsChanged := m.setCluster(want)
 		clusters[want.Name] = c
+		for _, p := range want.Peers {
+			listed[p.Addr] = true
+			boundsChanged = m.setPeer(p, c) || boundsChanged
+		}
 		if boundsChanged {
 			changed = append(changed, c)
 		}
-		for _, p := range want.Peers {
-			listed[p.Addr] = true
-			m.setPeer(p, c)
-		}
+	}
+	for addr := range listed {
+		m.inherit(now, m.peers[addr], listed)
 	}
 	for addr, p := range m.peers {
 		if !listed[addr] {
@@ -53,18 +56,36 @@ func (m *Mesh) setCluster(want Cluster) (c *cluster, boundsChanged bool) {
 }
 
 // setPeer adds a peer or updates what does not change its identity. With another role, cluster or AS it is somebody
-// else: what the former one announced goes.
-func (m *Mesh) setPeer(want Peer, c *cluster) {
+// else: what the former one announced goes. It reports whether what the peer announced has to be judged anew. That its
+// other address is no longer known is no reason: its session ends with that, and its paths are stale until they come by another.
+func (m *Mesh) setPeer(want Peer, c *cluster) (boundsChanged bool) {
 	p := m.peers[want.Addr]
 	if p != nil && p.Role == want.Role && p.Cluster == want.Cluster && p.ASN == want.ASN {
+		boundsChanged = p.Other != want.Other && want.Other.IsValid()
 		p.Peer, p.cluster = want, c
-		return
+		return boundsChanged
 	}
 	if p != nil {
 		m.removePeer(p)
 	}
 	m.peers[want.Addr] = newPeer(want, c)
 	m.ownDirty = m.ownDirty || want.Role == RoleBIRD
+	return false
+}
+
+// inherit gives a peer, as stale, what the one at its other address had that leaves the roster: two sessions with a node
+// become one.
+func (m *Mesh) inherit(now time.Time, p *peer, listed map[netip.Addr]bool) {
+	old := m.peers[p.Other]
+	if old == nil || listed[p.Other] || old.Cluster != p.Cluster {
+		return
+	}
+	for b := range old.blocks {
+		if pa := *b.of(old); !pa.held() && b.of(p) == nil {
+			m.set(path{peer: p, nextHop: pa.nextHop, left: m.instant(now)}, b.prefix)
+		}
+	}
+	m.expireBy(now.Add(m.cfg.Retention))
 }
 
 func (m *Mesh) removePeer(p *peer) {

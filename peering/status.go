@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Status is an immutable picture of a Mesh without its paths; taking it costs as much as there are peers.
+// Status is an immutable picture of a Mesh without its paths; taking it costs as much as there are peers, and
+// nodes behind reflectors.
 type Status struct {
 	Cluster      string // our own
 	Own          []OwnBlock
@@ -44,9 +45,12 @@ type ClusterStatus struct {
 	Name       string
 	PodCIDRs   []netip.Prefix
 	Reflected  bool // it is reached by reflectors, and they are counted in the place of its nodes
-	NodesKnown int  // in the roster
-	NodesUp    int  // with an established session
+	NodesKnown int  // in the roster; peers of one name are one node
+	NodesUp    int  // of these, all whose sessions are established
 	Blocks     []BlockCount
+	Limits     Limits
+	Prefixes   int       // as Limits.Total counts them
+	Fullest    int       // of the node that has the most, as Limits.PerNode counts them
 	Held       int       // withdrawals that the brake holds back
 	HeldUntil  time.Time // when they act at the latest, the first family; zero: the brake is off
 	Conflicts  int       // blocks that more than one node announces
@@ -72,6 +76,7 @@ type PeerStatus struct {
 	Negotiated   Families  // of this session
 	Received     [2]int    // paths in the Adj-RIB-In, IPv4 and IPv6, rejected ones included (at most 1024 of those)
 	Accepted     [2]int    // of these, what the policy accepted
+	Fullest      int       // of these, what leads to the node that has the most
 	Rejected     map[Reason]uint64
 	LastRejected []Rejection // the most recent, newest last, at most a handful
 }
@@ -150,11 +155,18 @@ func (m *Mesh) blockStatus(b *block) RouteStatus {
 }
 
 func (c *cluster) status(peers []PeerStatus) ClusterStatus {
-	s := ClusterStatus{Name: c.Name, PodCIDRs: slices.Clone(c.PodCIDRs), Conflicts: c.conflicts, Peers: peers}
+	s := ClusterStatus{Name: c.Name, PodCIDRs: slices.Clone(c.PodCIDRs), Conflicts: c.conflicts, Peers: peers, Limits: c.Limits, Prefixes: c.prefixes}
+	up := map[string]bool{}
 	for _, p := range peers {
-		s.NodesKnown++
+		s.Fullest = max(s.Fullest, p.Fullest)
 		s.Reflected = s.Reflected || p.Peer.Role == RoleReflector
-		if p.Up {
+		node := cmp.Or(p.Peer.Name, p.Peer.Addr.String())
+		others, known := up[node]
+		up[node] = p.Up && (others || !known)
+	}
+	for _, isUp := range up {
+		s.NodesKnown++
+		if isUp {
 			s.NodesUp++
 		}
 	}
@@ -171,7 +183,7 @@ func (c *cluster) status(peers []PeerStatus) ClusterStatus {
 func (p *peer) status() PeerStatus {
 	s := PeerStatus{
 		Peer: p.Peer, Up: p.up, Since: p.since, Reason: p.reason, Flaps: p.flaps, EndOfRIB: p.eor, Negotiated: p.negotiated,
-		Received: p.count, Accepted: p.count, Rejected: maps.Clone(p.rejected), LastRejected: slices.Clone(p.last),
+		Received: p.count, Accepted: p.count, Fullest: p.fullest(), Rejected: maps.Clone(p.rejected), LastRejected: slices.Clone(p.last),
 	}
 	for prefix := range p.refused {
 		s.Received[familyIndex(prefix)]++

@@ -5,9 +5,11 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"routed/admin"
 )
@@ -24,25 +26,46 @@ func Status(out io.Writer, s admin.Status, o Options) error {
 }
 
 func writeSummary(w *bufio.Writer, s admin.Status, o Options) {
-	verdict := o.paint(good, "healthy")
+	verdict, st := "healthy", good
 	if n := len(s.Problems); n > 0 {
-		verdict = o.paint(severityStyle(s.Problems[0].Severity), plural(n, "problem"))
+		verdict, st = plural(n, "problem"), severityStyle(s.Problems[0].Severity)
 	}
-	fmt.Fprintf(w, "routed %s on %s (%s), up %s: %s\n", s.Node.Release, s.Node.Address, s.Node.Cluster,
-		age(s.At, s.Node.Started), verdict)
+	who := fmt.Sprintf("routed %s on %s (%s),", s.Node.Release, cmp.Or(s.Node.Address, s.Node.Address6), s.Node.Cluster)
+	up := fmt.Sprintf("up %s: ", age(s.At, s.Node.Started))
+	space := " "
+	if utf8.RuneCountInString(who+space+up+verdict) > width {
+		space = "\n" + indent
+	}
+	fmt.Fprintln(w, who+space+up+o.paint(st, verdict))
+}
+
+// addresses are the node's, IPv4 first.
+func addresses(n admin.Node) []string {
+	var out []string
+	for _, a := range []netip.Addr{n.Address, n.Address6} {
+		if a.IsValid() {
+			out = append(out, a.String())
+		}
+	}
+	return out
 }
 
 func writeProblems(w *bufio.Writer, problems []admin.Problem, o Options) {
 	for _, p := range problems {
-		fmt.Fprintf(w, "\n%s %s\n", o.paint(severityStyle(p.Severity), strings.ToUpper(string(p.Severity))), p.Code)
-		for _, line := range wrap(p.Text, width-len(indent)) {
-			fmt.Fprintf(w, "%s%s\n", indent, line)
-		}
-		mark := "-> "
-		for _, line := range wrap(p.Remedy, width-len(indent)-len(mark)) {
-			fmt.Fprintf(w, "%s%s%s\n", indent, mark, o.paint(faint, line))
-			mark = "   "
-		}
+		writeTrouble(w, o, severityStyle(p.Severity), string(p.Severity), string(p.Code), p.Text, p.Remedy)
+	}
+}
+
+// writeTrouble writes how bad it is, what it is called, what it is, and what to do.
+func writeTrouble(w *bufio.Writer, o Options, st style, badness, name, text, remedy string) {
+	fmt.Fprintf(w, "\n%s %s\n", o.paint(st, strings.ToUpper(badness)), name)
+	for _, line := range wrap(text, width-len(indent)) {
+		fmt.Fprintf(w, "%s%s\n", indent, line)
+	}
+	mark := "-> "
+	for _, line := range wrap(remedy, width-len(indent)-len(mark)) {
+		fmt.Fprintf(w, "%s%s%s\n", indent, mark, o.paint(faint, line))
+		mark = "   "
 	}
 }
 
@@ -55,6 +78,9 @@ func severityStyle(s admin.Severity) style {
 
 func writeNode(w *bufio.Writer, s admin.Status, o Options) {
 	section(w, o, "THIS NODE")
+	if all := addresses(s.Node); len(all) > 1 {
+		field(w, "addresses", strings.Join(all, ", "))
+	}
 	field(w, "router ID", s.Node.RouterID.String())
 	for _, p := range s.BIRD {
 		text := o.paint(goodIf(p.Up), p.State) + " " + since(s.At, p.Since)

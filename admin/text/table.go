@@ -18,6 +18,7 @@ type cell struct {
 	text  string
 	style style
 	right bool // aligned to the right: numbers
+	long  bool // of a head: cells of the column may be longer than it is wide
 }
 
 // table is rows of cells, the first row the head, with notes under rows. text/tabwriter would count the escape
@@ -40,11 +41,7 @@ func (t *table) add(cells ...cell) *row {
 func (r *row) note(st style, text string) { r.notes = append(r.notes, cell{text: text, style: st}) }
 
 func (t *table) write(w *bufio.Writer, o Options, prefix string) {
-	widths := make([]int, len(t.head))
-	measure(widths, t.head)
-	for _, r := range t.rows {
-		measure(widths, r.cells)
-	}
+	widths := t.widths(len(prefix))
 	writeRow(w, o, prefix, t.head, widths)
 	for _, r := range t.rows {
 		writeRow(w, o, prefix, r.cells, widths)
@@ -56,26 +53,62 @@ func (t *table) write(w *bufio.Writer, o Options, prefix string) {
 	}
 }
 
-func measure(widths []int, cells []cell) {
-	for i, c := range cells {
-		widths[i] = max(widths[i], utf8.RuneCountInString(c.text))
+// widths gives each column that of its longest cell. Where that makes the table wider than a terminal, its widest long
+// column is as wide as its next shorter cell instead, and so on: IPv6 addresses can be 39 characters.
+func (t *table) widths(used int) []int {
+	widths := make([]int, len(t.head))
+	for i := range widths {
+		widths[i] = t.longest(i, width)
+		used += widths[i] + gap
 	}
+	for used-gap > width {
+		widest := -1
+		for i, h := range t.head {
+			if h.long && widths[i] > length(h) && (widest < 0 || widths[i] > widths[widest]) {
+				widest = i
+			}
+		}
+		if widest < 0 {
+			break
+		}
+		shorter := t.longest(widest, widths[widest]-1)
+		used -= widths[widest] - shorter
+		widths[widest] = shorter
+	}
+	return widths
 }
 
-// writeRow leaves no spaces at the end of a line.
+// longest is the length of a column's longest cell among those of at most limit characters; its head counts always.
+func (t *table) longest(column, limit int) int {
+	most := length(t.head[column])
+	for _, r := range t.rows {
+		if n := length(r.cells[column]); n <= limit {
+			most = max(most, n)
+		}
+	}
+	return most
+}
+
+func length(c cell) int { return utf8.RuneCountInString(c.text) }
+
+// writeRow leaves no spaces at the end of a line. What follows a cell that is longer than its column goes to the next line.
 func writeRow(w *bufio.Writer, o Options, prefix string, cells []cell, widths []int) {
 	fmt.Fprint(w, prefix)
-	pending := 0
+	at, start := 0, 0 // where the line ends so far, and where the column begins
 	for i, c := range cells {
-		pad := widths[i] - utf8.RuneCountInString(c.text)
+		begin := start
 		if c.right {
-			pending, pad = pending+pad, 0
+			begin += widths[i] - length(c)
 		}
 		if c.text != "" {
-			fmt.Fprint(w, strings.Repeat(" ", pending), o.paint(c.style, c.text))
-			pending = 0
+			if at > 0 && at+gap > begin {
+				fmt.Fprint(w, "\n", prefix)
+				at = 0
+			}
+			fmt.Fprint(w, strings.Repeat(" ", begin-at), o.paint(c.style, c.text))
+			at = begin + length(c)
 		}
-		pending += pad + gap
+		start += widths[i] + gap
 	}
 	fmt.Fprintln(w)
 }
@@ -100,11 +133,13 @@ func wrap(text string, limit int) []string {
 	return lines
 }
 
+// heads makes a head. A column that is named with > is of numbers, one with + may be longer than it is wide.
 func heads(names ...string) []cell {
 	cells := make([]cell, 0, len(names))
 	for _, n := range names {
-		right := strings.HasPrefix(n, ">")
-		cells = append(cells, cell{text: strings.TrimPrefix(n, ">"), style: bold, right: right})
+		cells = append(cells, cell{
+			text: strings.TrimLeft(n, ">+"), style: bold, right: strings.HasPrefix(n, ">"), long: strings.HasPrefix(n, "+"),
+		})
 	}
 	return cells
 }

@@ -50,9 +50,39 @@ func pages(t *testing.T, o Options) map[string]string {
 	}
 	starting := justStarted(load[admin.Status](t, "status_healthy.json"))
 	write("status_starting", func(b *bytes.Buffer) error { return Status(b, starting, o) })
+	for _, name := range []string{"why_good", "why_broken"} {
+		answer := load[admin.Why](t, name+".json")
+		write(name, func(b *bytes.Buffer) error { return Why(b, answer, o) })
+	}
 	write("peers", func(b *bytes.Buffer) error { return Peers(b, load[admin.Peers](t, "peers.json"), o) })
 	write("routes", func(b *bytes.Buffer) error { return Routes(b, load[admin.Routes](t, "routes.json"), o) })
+	write("status_ipv6", func(b *bytes.Buffer) error {
+		return Status(b, longAddresses(t, load[admin.Status](t, "status_degraded.json")), o)
+	})
+	write("peers_ipv6", func(b *bytes.Buffer) error { return Peers(b, longAddresses(t, load[admin.Peers](t, "peers.json")), o) })
+	write("routes_ipv6", func(b *bytes.Buffer) error {
+		return Routes(b, longAddresses(t, load[admin.Routes](t, "routes.json")), o)
+	})
 	write("routes_none", func(b *bytes.Buffer) error { return Routes(b, admin.Routes{}, o) })
+	return out
+}
+
+// longAddresses gives some of the addresses and blocks of an answer as many characters as they can have.
+func longAddresses[T any](t *testing.T, v T) T {
+	t.Helper()
+	data, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const far = "2001:db8:1234:5678:9abc:def0:1234:"
+	text := strings.NewReplacer(
+		`"address":"9.111.255.21"`, `"address6":"`+far+`5621"`, `"9.111.255.155"`, `"`+far+`5655"`, `"9.111.255.77"`, `"`+far+`5677"`,
+		"20.1.198.0/26", far+"5600/122", "10.1.77.64/26", far+"5640/122", "20.1.0.0/8", far+"0/112",
+	).Replace(string(data))
+	var out T
+	if err := json.Unmarshal([]byte(text), &out); err != nil {
+		t.Fatal(err)
+	}
 	return out
 }
 

@@ -39,7 +39,8 @@ func (l *loaded) resolve(apis lists) (peering.Roster, error) {
 	cfg := l.cfg
 	r := peering.Roster{BIRD: birdPeers(cfg)}
 	checked := map[string]config.Listed{}
-	for _, remote := range cfg.Remotes {
+	var errs []error
+	for i, remote := range cfg.Remotes {
 		if len(remote.Reflectors) > 0 {
 			r.Clusters = append(r.Clusters, l.host.reflectedCluster(cfg, remote))
 			continue
@@ -47,13 +48,29 @@ func (l *loaded) resolve(apis lists) (peering.Roster, error) {
 		fromAPI := ofFamilies(cfg, apis[remote.Name])
 		checked[remote.Name] = config.Listed{HostsFile: l.sources.listed[remote.Name], Kubernetes: addresses(fromAPI)}
 		c := remoteCluster(remote)
-		for _, n := range roster.Merge(l.sources.nodes[remote.Name], fromAPI) {
+		nodes, err := sessionsWith(remote, roster.Merge(l.sources.nodes[remote.Name], fromAPI))
+		if err != nil {
+			errs = append(errs, fmt.Errorf("remotes[%d].nodes: %w", i, err))
+		}
+		for _, n := range nodes {
 			c.Peers = append(c.Peers, l.host.remotePeer(cfg, remote, n))
 		}
 		r.Clusters = append(r.Clusters, c)
 	}
 	setHoldTimes(r.Clusters, cfg.Timers)
-	return r, config.Check(cfg, checked)
+	return r, errors.Join(append(errs, config.Check(cfg, checked))...)
+}
+
+// sessionsWith gives the addresses that there are sessions with: all of them, or one of each node.
+func sessionsWith(remote config.Remote, nodes []roster.Node) ([]roster.Pair, error) {
+	if remote.Sessions == config.SessionBoth {
+		return roster.Pairs(nodes)
+	}
+	out := make([]roster.Pair, len(nodes))
+	for i, n := range nodes {
+		out[i] = roster.Pair{Node: n}
+	}
+	return out, nil
 }
 
 // ofFamilies leaves of what an API lists the families that this node has an address of: a dual-stack cluster may be a
@@ -98,13 +115,15 @@ func (h host) ownAddressErrors(cfg *config.Config) error {
 
 // birdPeers are the sessions with the local BIRD. BIRD knows us by a loopback address and itself by the node's, its
 // `source address`: BIRD 2 takes a connection only when both ends match, BIRD 1.6 looks at ours alone. So the peer is the
-// node's address, in either mode. When BIRD dials us, we dial it all the same: its retries can be minutes apart.
+// node's address, in either mode. When BIRD dials us, we dial it all the same: its retries can be minutes apart. Each session
+// offers every family that this cluster has pods of: BIRD may carry both over one, and says so when it knows a single one.
 func birdPeers(cfg *config.Config) []peering.Peer {
 	var peers []peering.Peer
+	families := familiesOf(cfg.Cluster.PodCIDRs)
 	add := func(addr, local netip.Addr, port uint16) {
 		peers = append(peers, peering.Peer{
 			Addr: addr, Role: peering.RoleBIRD, Cluster: cfg.Cluster.Name, Name: "bird", ASN: cfg.Cluster.ASN,
-			Local: local, DialPort: port, Families: peering.FamilyOf(addr), HoldTime: cfg.Timers.HoldTimeFor(1), Password: cfg.BIRD.Password,
+			Local: local, DialPort: port, Families: families, HoldTime: cfg.Timers.HoldTimeFor(1), Password: cfg.BIRD.Password,
 		})
 	}
 	for _, d := range cfg.BIRD.Dial {
@@ -123,6 +142,13 @@ func birdPeers(cfg *config.Config) []peering.Peer {
 	return peers
 }
 
+func familiesOf(prefixes []netip.Prefix) (f peering.Families) {
+	for _, p := range prefixes {
+		f |= peering.FamilyOf(p.Addr())
+	}
+	return f
+}
+
 func loopback(f peering.Families) netip.Addr {
 	if f == peering.IPv6 {
 		return netip.IPv6Loopback()
@@ -139,13 +165,17 @@ func nodeAddress(cfg *config.Config, f peering.Families) netip.Addr {
 }
 
 // remotePeer is the session with one node of a remote cluster.
-func (h host) remotePeer(cfg *config.Config, remote config.Remote, n roster.Node) peering.Peer {
+func (h host) remotePeer(cfg *config.Config, remote config.Remote, n roster.Pair) peering.Peer {
 	family := peering.FamilyOf(n.Addr)
-	return peering.Peer{
-		Addr: n.Addr, Role: peering.RoleRemote, Cluster: remote.Name, Name: n.Name, ASN: remote.ASN,
+	p := peering.Peer{
+		Addr: n.Addr, Role: peering.RoleRemote, Cluster: remote.Name, Name: n.Name, Other: n.Other, ASN: remote.ASN,
 		Local: nodeAddress(cfg, family), DialPort: remote.Port, MaxHops: h.hopsTo(remote, n.Addr), Families: family,
 		Password: remote.Password,
 	}
+	if remote.Sessions == config.SessionBoth {
+		p.Families = peering.IPv4 | peering.IPv6
+	}
+	return p
 }
 
 // hopsTo is how far a peer may be.
@@ -159,9 +189,8 @@ func (h host) hopsTo(remote config.Remote, peer netip.Addr) uint8 {
 // reflectedCluster is a remote cluster whose reflectors stand for its nodes.
 func (h host) reflectedCluster(cfg *config.Config, remote config.Remote) peering.Cluster {
 	c := remoteCluster(remote)
-	c.NodeCIDRs = remote.NodeCIDRs
 	for _, at := range remote.Reflectors {
-		p := h.remotePeer(cfg, remote, roster.Node{Addr: at.Addr()})
+		p := h.remotePeer(cfg, remote, roster.Pair{Node: roster.Node{Addr: at.Addr()}})
 		p.Role, p.DialPort = peering.RoleReflector, at.Port()
 		c.Peers = append(c.Peers, p)
 	}
@@ -201,25 +230,18 @@ func remoteCluster(remote config.Remote) peering.Cluster {
 			IPv4: peering.Range(remote.BlockLengths.IPv4),
 			IPv6: peering.Range(remote.BlockLengths.IPv6),
 		},
-		Limits: peering.Limits{PerNode: remote.Limits.PrefixesPerNode, Total: remote.Limits.Prefixes},
+		Limits:    peering.Limits{PerNode: remote.Limits.PrefixesPerNode, Total: remote.Limits.Prefixes},
+		NodeCIDRs: remote.NodeCIDRs,
 	}
 }
 
 func meshConfig(cfg *config.Config) peering.Config {
 	return peering.Config{
-		Cluster: cfg.Cluster.Name, ASN: cfg.Cluster.ASN, PodCIDRs: cfg.Cluster.PodCIDRs, NodeAddrs: nodeAddresses(cfg),
+		Cluster: cfg.Cluster.Name, ASN: cfg.Cluster.ASN, PodCIDRs: cfg.Cluster.PodCIDRs, NodeAddrs: cfg.Node.Addresses(),
 		ServiceCIDRs: cfg.Cluster.ServiceCIDRs,
-		Retention:    cfg.Mesh.Retention, ConvergenceDeadline: cfg.Kernel.ConvergenceDeadline, OwnGrace: ownGrace,
+		Retention:    cfg.Mesh.Retention, ConvergenceDeadline: cfg.Kernel.ConvergenceDeadline, OwnGrace: ownGrace, RestartGrace: restartGrace,
 		Brake: peering.Brake(cfg.Mesh.WithdrawalBrake),
 	}
-}
-
-func nodeAddresses(cfg *config.Config) []netip.Addr {
-	out := []netip.Addr{cfg.Node.Address}
-	if cfg.Node.Address6.IsValid() {
-		out = append(out, cfg.Node.Address6)
-	}
-	return out
 }
 
 func speakerConfig(cfg *config.Config, log *slog.Logger) bgp.Config {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net/netip"
@@ -46,7 +47,7 @@ func printMeaning(out io.Writer, path string, cfg *config.Config, roster peering
 	line := func(key, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", key, fmt.Sprintf(format, args...)) }
 
 	line("configuration", "%s is good", path)
-	line("this node", "%s of cluster %s, AS %d, router ID %s", cfg.Node.Address, cfg.Cluster.Name, cfg.Cluster.ASN, cfg.Node.RouterID)
+	line("this node", "%s of cluster %s, AS %d, router ID %s", join(cfg.Node.Addresses()), cfg.Cluster.Name, cfg.Cluster.ASN, cfg.Node.RouterID)
 	line("own blocks", "accepted inside %s", join(cfg.Cluster.PodCIDRs))
 	for _, p := range roster.BIRD {
 		if len(cfg.BIRD.Accept) > 0 {
@@ -63,8 +64,8 @@ func printMeaning(out io.Writer, path string, cfg *config.Config, roster peering
 	}
 	line("listening", "%s port %d", join(cfg.Listen.Addresses), cfg.Listen.Port)
 	for _, c := range roster.Clusters {
-		line("remote cluster", "%s: %s, accepted inside %s, /%d to /%d, at most %d prefixes a node and %d in all",
-			c.Name, clusterMeaning(c), join(c.PodCIDRs), c.Lengths.IPv4.Min, c.Lengths.IPv4.Max, c.Limits.PerNode, c.Limits.Total)
+		line("remote cluster", "%s: %s, accepted inside %s, %s, at most %d prefixes a node and %d in all",
+			c.Name, clusterMeaning(c), join(c.PodCIDRs), lengthsMeaning(c), c.Limits.PerNode, c.Limits.Total)
 		if a, asked := answers[c.Name]; asked {
 			line("", "%s", a.meaning())
 		}
@@ -96,29 +97,73 @@ func warnings(cfg *config.Config, roster peering.Roster) []string {
 	if w := meshWarning(roster); w != "" {
 		out = append(out, w)
 	}
-	return out
+	return append(out, familyWarnings(roster)...)
 }
 
 func clusterMeaning(c peering.Cluster) string {
-	if len(c.NodeCIDRs) > 0 {
-		return fmt.Sprintf("%d reflectors, nodes inside %s", len(c.Peers), join(c.NodeCIDRs))
+	what := fmt.Sprintf("%d nodes", countNodes(c.Peers))
+	if len(c.Peers) > 0 && c.Peers[0].Role == peering.RoleReflector {
+		what = fmt.Sprintf("%d reflectors", len(c.Peers))
 	}
-	return fmt.Sprintf("%d nodes", len(c.Peers))
+	if len(c.NodeCIDRs) > 0 {
+		what += ", nodes inside " + join(c.NodeCIDRs)
+	}
+	return what
 }
 
-// What a full mesh costs: each session takes so much memory for each of its families (docs/design/gobgp.md).
+// countNodes counts those that the peers are: those of one name are one.
+func countNodes(peers []peering.Peer) int {
+	names := map[string]bool{}
+	for _, p := range peers {
+		names[cmp.Or(p.Name, p.Addr.String())] = true
+	}
+	return len(names)
+}
+
+// lengthsMeaning names the lengths of the families that the cluster has pods of.
+func lengthsMeaning(c peering.Cluster) string {
+	var parts []string
+	for _, f := range familiesOf(c.PodCIDRs).List() {
+		r := c.Lengths.IPv4
+		if f == peering.IPv6 {
+			r = c.Lengths.IPv6
+		}
+		parts = append(parts, fmt.Sprintf("/%d to /%d", r.Min, r.Max))
+	}
+	return strings.Join(parts, " and ")
+}
+
+// familyWarnings say which pods of a remote cluster nobody can tell us of: no session with it carries their family.
+func familyWarnings(r peering.Roster) []string {
+	var out []string
+	for _, c := range r.Clusters {
+		var carried peering.Families
+		for _, p := range c.Peers {
+			carried |= p.Families
+		}
+		for _, cidr := range c.PodCIDRs {
+			if f := peering.FamilyOf(cidr.Addr()); len(c.Peers) > 0 && !carried.Has(f) {
+				out = append(out, fmt.Sprintf("no session with cluster %s carries %s, so nothing inside %s is learned: list the %s addresses of "+
+					"its nodes, or set its sessionFamilies to both", c.Name, f, cidr, f))
+			}
+		}
+	}
+	return out
+}
+
+// What a full mesh costs: each session takes so much memory (docs/design/gobgp.md).
 const (
 	meshComfort = 200 // remote nodes
-	sessionKB   = 205
+	sessionKB   = 100
 )
 
 // meshWarning says when there are more sessions with remote nodes than a full mesh is good for; else it is empty.
 func meshWarning(r peering.Roster) string {
-	nodes, families := 0, 0
-	for _, p := range r.Peers() {
-		if p.Role == peering.RoleRemote {
-			nodes++
-			families += len(p.Families.List())
+	nodes, sessions := 0, 0
+	for _, c := range r.Clusters {
+		if len(c.Peers) > 0 && c.Peers[0].Role == peering.RoleRemote {
+			nodes += countNodes(c.Peers)
+			sessions += len(c.Peers)
 		}
 	}
 	if nodes <= meshComfort {
@@ -126,7 +171,7 @@ func meshWarning(r peering.Roster) string {
 	}
 	return fmt.Sprintf("a session with each of %d remote nodes takes some %d MB of memory on this node and on each of them; "+
 		"beyond about %d let each cluster have two route reflectors (remotes[].reflectors, docs/reflectors.md)",
-		nodes, families*sessionKB/1000, meshComfort)
+		nodes, sessions*sessionKB/1000, meshComfort)
 }
 
 func peerMeaning(p peering.Peer) string {
@@ -136,6 +181,12 @@ func peerMeaning(p peering.Peer) string {
 	}
 	if p.Password.IsSet() {
 		how += ", signed (TCP MD5)"
+	}
+	if p.Role.Remote() && len(p.Families.List()) > 1 {
+		how += ", IPv4 and IPv6"
+		if p.Other.IsValid() {
+			how += " with next hop " + p.Other.String()
+		}
 	}
 	return strings.TrimSpace(fmt.Sprintf("%s %s", p.Addr, p.Name)) + fmt.Sprintf(", port %d, AS %d, %s", p.DialPort, p.ASN, how)
 }

@@ -36,8 +36,8 @@ func TestCheckSaysWhenAMeshIsTooLarge(t *testing.T) {
 	}{
 		{3, ""},
 		{meshComfort, ""},
-		{meshComfort + 1, "each of 201 remote nodes takes some 41 MB"},
-		{1000, "each of 1000 remote nodes takes some 205 MB"},
+		{meshComfort + 1, "each of 201 remote nodes takes some 20 MB"},
+		{1000, "each of 1000 remote nodes takes some 100 MB"},
 	} {
 		out := meaning(t, parse(t, "{dial: 127.0.0.1:179}", nodes(tc.n)))
 		if !strings.Contains(out, "routed.yaml is good") {

@@ -20,9 +20,13 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// ownGrace is how long a start waits for BIRD when the kernel already shows own blocks: borrowed addresses leave no
-// trace there, BIRD alone knows them.
-const ownGrace = 2 * time.Second
+// How long a start waits for BIRD when the kernel already shows own blocks: borrowed addresses leave no trace there, BIRD
+// alone knows them. GoBGP dials BIRD after two seconds, a session that collides can take eight. After a restart the peers hold
+// what we had announced until they hear the end of what we announce now, so there the session is worth waiting for.
+const (
+	ownGrace     = 2 * time.Second
+	restartGrace = 15 * time.Second
+)
 
 // flushWithin bounds kernel.onExit: flush, so that a service manager need not kill us.
 const flushWithin = time.Minute
@@ -88,7 +92,7 @@ func newDaemon(path string, l *loaded, roster peering.Roster, log *slog.Logger, 
 func (d *daemon) run(ctx context.Context) error {
 	cfg := d.settings.config()
 	d.log.Info("routed starts", "event", "start", "version", version, "cluster", cfg.Cluster.Name,
-		"node", cfg.Node.Address, "config", d.path)
+		"node", join(cfg.Node.Addresses()), "config", d.path)
 	err := d.serve(ctx, cfg)
 	d.notify.stopping()
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {

@@ -1,10 +1,15 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"log/slog"
 	"os"
 
+	"routed/bgp"
+	"routed/config"
 	"routed/doctor"
+	"routed/peering/roster"
 
 	"github.com/spf13/cobra"
 )
@@ -25,6 +30,25 @@ func newDoctorCommand() *cobra.Command {
 	return cmd
 }
 
+// keyRoom is about the peers that a daemon would start with: a list that comes from an API is the one that was kept.
+func keyRoom(ctx context.Context, cfg *config.Config, host facts) (doctor.KeyRoom, error) {
+	l := &loaded{cfg: cfg}
+	var err error
+	if l.sources, err = readSources(cfg); err != nil {
+		return doctor.KeyRoom{}, err
+	}
+	if l.host.links, err = host.Topology(ctx); err != nil {
+		return doctor.KeyRoom{}, err
+	}
+	kept := newRosters(slog.New(slog.DiscardHandler)).known(roster.Store{Dir: cfg.State.Directory}, l.sources.apis)
+	r, err := l.resolve(kept)
+	if err != nil {
+		return doctor.KeyRoom{}, err
+	}
+	room, err := bgp.NewKeyRoom(r.Peers())
+	return doctor.KeyRoom(room), err
+}
+
 func runDoctor(cmd *cobra.Command, path, output string) error {
 	if err := checkOutput(output); err != nil {
 		return err
@@ -34,7 +58,9 @@ func runDoctor(cmd *cobra.Command, path, output string) error {
 		return err
 	}
 	defer fib.Close()
-	report := doctor.Examine(doctor.Look(cmd.Context(), cfg, kernelConfig(cfg, nil, nil), fib, os.DirFS("/proc"), os.Geteuid()))
+	host := doctor.Look(cmd.Context(), cfg, kernelConfig(cfg, nil, nil), fib, os.DirFS("/proc"), os.Geteuid())
+	host.KeyRoom.Value, host.KeyRoom.Err = keyRoom(cmd.Context(), cfg, fib)
+	report := doctor.Examine(host)
 	out := cmd.OutOrStdout()
 	if output == "json" {
 		enc := json.NewEncoder(out)

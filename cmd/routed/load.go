@@ -98,7 +98,7 @@ func (a ask) load(ctx context.Context, path string, besides ...string) (*loaded,
 func loadConfig(ctx context.Context, path string, host facts) (*config.Config, error) {
 	return config.Load(path, config.Env{
 		Getenv:         os.Getenv,
-		DefaultAddress: func() (netip.Addr, error) { return host.DefaultAddress(ctx, false) },
+		DefaultAddress: func(ipv6 bool) (netip.Addr, error) { return host.DefaultAddress(ctx, ipv6) },
 	})
 }
 

@@ -76,7 +76,7 @@ func newRootCommand() *cobra.Command {
 		Args:          cobra.NoArgs,
 	}
 	root.AddCommand(
-		newRunCommand(), newCheckCommand(), newStatusCommand(), newPeersCommand(), newRoutesCommand(),
+		newRunCommand(), newCheckCommand(), newStatusCommand(), newPeersCommand(), newRoutesCommand(), newWhyCommand(),
 		newPlanCommand(), newDoctorCommand(), newFlushCommand(), newVersionCommand(),
 	)
 	return root

@@ -106,6 +106,31 @@ func newStatusCommand() *cobra.Command {
 	return cmd
 }
 
+func newWhyCommand() *cobra.Command {
+	var f queryFlags
+	cmd := &cobra.Command{
+		Use:   "why ADDRESS",
+		Short: "Follow the way to one pod's address and say where it ends",
+		Long: "Follows the way from this node to one pod's address: the cluster, the block and who announces it, what the policy said,\n" +
+			"the wanted route, the kernel's table and its own lookup, the next hop, the device. What is wrong comes first.\n\n" +
+			"Exit status: 0 it is routed as wanted, 1 it is not, 2 the daemon is not reachable.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			address, err := admin.ParseAddress(args[0])
+			if err != nil {
+				return err
+			}
+			w, err := show(cmd, &f, func(ctx context.Context, c *admin.Client) (admin.Why, error) { return c.Why(ctx, address) }, text.Why)
+			if err == nil && !w.Routed {
+				err = &exitError{code: exitFailed}
+			}
+			return err
+		},
+	}
+	f.register(cmd)
+	return cmd
+}
+
 func newPeersCommand() *cobra.Command {
 	var f queryFlags
 	cmd := &cobra.Command{

@@ -47,7 +47,7 @@ func (d *daemon) Status(ctx context.Context) (admin.Status, error) {
 		},
 		BIRD:     []admin.Peer{},
 		Clusters: []admin.Cluster{},
-		Kernel:   admin.KernelFrom(k, cfg.Kernel.Table, cfg.Kernel.Protocol, cfg.Kernel.ResyncInterval),
+		Kernel:   admin.KernelFrom(k, cfg.Kernel.Table, cfg.Kernel.Protocol),
 		Guard:    admin.GuardFrom(d.guard.Status()),
 		Config:   d.settings.status(),
 	}

@@ -87,6 +87,20 @@ func (b *bench) run(ctx context.Context) error {
 			}
 		}
 	}
+	for i := range b.runs {
+		if b.has(partSessions) {
+			for _, n := range b.sessions {
+				for _, c := range b.competitors {
+					try(fmt.Sprintf("%s, %s sessions, run %d", c.name, thousands(n), i+1), func() error { return b.manySessions(ctx, c, n) })
+				}
+			}
+		}
+		if b.has(partReflectors) {
+			for _, c := range b.competitors {
+				try(fmt.Sprintf("%s, two reflectors, run %d", c.name, i+1), func() error { return b.reflectors(ctx, c, b.routes) })
+			}
+		}
+	}
 	if b.has(partFlush) {
 		for i := range b.runs {
 			try(fmt.Sprintf("flush, run %d", i+1), func() error { return b.flushes(ctx) })
@@ -101,8 +115,8 @@ func (b *bench) say(format string, args ...any) {
 }
 
 // withRig runs f on a fresh rig and adds up what its counter cost.
-func (b *bench) withRig(ctx context.Context, c competitor, f func(r *rig) error) error {
-	r, err := newRig(ctx, c, b.dir)
+func (b *bench) withRig(ctx context.Context, c competitor, s site, f func(r *rig) error) error {
+	r, err := newRig(ctx, c, s, b.dir)
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,15 @@ protocol device {
 }
 `
 
+// birdTimers are those that Calico has given its BIRD since 3.4.
+const birdTimers = `
+  connect delay time 2;
+  connect retry time 5;
+  error wait time 5, 30;
+{{- if .Dials}}
+  passive;
+{{- end}}`
+
 const bird1Text = birdText + `
 protocol kernel {
   learn;
@@ -36,17 +45,17 @@ protocol direct {
   interface "eth0";
 }
 
-protocol bgp sender {
-  local as {{.ASN}};
-  neighbor {{.Sender}} as {{.ASN}};
+{{range $i, $n := .Neighbors}}
+protocol bgp sender{{$i}} {
+  local as {{$.ASN}};
+  neighbor {{.Addr}} {{if not .Dials}}port {{$.Port}} {{end}}as {{$.ASN}};
   multihop;
-  source address {{.Receiver}};
-  gateway recursive;
-  passive;
+  source address {{$.Receiver}};
+  gateway recursive;` + birdTimers + `
   import all;
   export none;
 }
-`
+{{end}}`
 
 const bird2Text = birdText + `
 protocol kernel {
@@ -64,18 +73,18 @@ protocol direct {
   interface "eth0";
 }
 
-protocol bgp sender {
-  local {{.Receiver}} as {{.ASN}};
-  neighbor {{.Sender}} as {{.ASN}};
-  multihop;
-  passive;
+{{range $i, $n := .Neighbors}}
+protocol bgp sender{{$i}} {
+  local {{$.Receiver}} as {{$.ASN}};
+  neighbor {{.Addr}} {{if not .Dials}}port {{$.Port}} {{end}}as {{$.ASN}};
+  multihop;` + birdTimers + `
   ipv4 {
     gateway recursive;
     import all;
     export none;
   };
 }
-`
+{{end}}`
 
 func startBIRD(ctx context.Context, r *rig, tool lab.Tool) ([]*child, error) {
 	text := bird1Text

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// stopLimit is how long a program may take to end in order.
-const stopLimit = 10 * time.Second
+// stopLimit is how long a program may take to end in order: FRR takes its routes with it, one by one.
+const stopLimit = 90 * time.Second
 
 // child is a program that runs beside us. Whoever started it stops it; the sandbox's end stops all.
 type child struct {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -63,15 +62,7 @@ func bird(id string, tool lab.Tool) competitor {
 	}
 }
 
-const (
-	bgpPort = 179
-	asn     = lab.CalicoASN
-)
-
-// The two ends of the link.
-func senderAddr() netip.Addr   { return netip.AddrFrom4([4]byte{192, 0, 2, 1}) }
-func loopback() netip.Addr     { return netip.AddrFrom4([4]byte{127, 0, 0, 1}) }
-func receiverAddr() netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, 2}) }
+const asn = lab.CalicoASN
 
 // writeConfig executes a template with what every configuration needs to know into a file of the rig.
 func writeConfig(r *rig, name, text string) (path string, err error) {
@@ -81,7 +72,8 @@ func writeConfig(r *rig, name, text string) (path string, err error) {
 	}
 	var out strings.Builder
 	err = t.Execute(&out, map[string]any{
-		"Dir": r.dir, "ASN": asn, "Sender": senderAddr(), "Receiver": receiverAddr(), "Limit": maxRoutes + spareBlocks,
+		"Dir": r.dir, "ASN": asn, "Receiver": r.site.receiver.Addr(), "Neighbors": r.site.neighbors, "NextHops": r.site.nextHops,
+		"Port": nodePort, "Limit": maxRoutes + spareBlocks,
 	})
 	if err != nil {
 		return "", err

@@ -15,7 +15,7 @@ const iproute2 = "iproute2"
 // flushes measures `routed flush` and `ip route flush` on the same table, one after the other.
 func (b *bench) flushes(ctx context.Context) error {
 	routed := competitors(b.options)[0]
-	return b.withRig(ctx, routed, func(r *rig) error {
+	return b.withRig(ctx, routed, oneSender(), func(r *rig) error {
 		config, err := writeConfig(r, "routed.yaml", routedText)
 		if err != nil {
 			return err

@@ -14,8 +14,16 @@ const bgpdText = `log file {{.Dir}}/bgpd.log errors
 router bgp {{.ASN}}
  bgp router-id {{.Receiver}}
  no bgp ebgp-requires-policy
- neighbor {{.Sender}} remote-as {{.ASN}}
- neighbor {{.Sender}} passive
+{{- $asn := .ASN}}{{$port := .Port}}
+{{- range .Neighbors}}
+ neighbor {{.Addr}} remote-as {{$asn}}
+{{- if .Dials}}
+ neighbor {{.Addr}} passive
+{{- else}}
+ neighbor {{.Addr}} port {{$port}}
+ neighbor {{.Addr}} timers connect 2
+{{- end}}
+{{- end}}
 `
 
 const zebraText = `log file {{.Dir}}/zebra.log errors
@@ -46,6 +54,6 @@ func startFRR(ctx context.Context, r *rig) ([]*child, error) {
 	if _, err := lab.Within(ctx, 10*time.Second, "zebra's socket", there); err != nil {
 		return []*child{zebra}, err
 	}
-	bgpd, err := startTool(ctx, r, lab.FRR, "usr/lib/frr/bgpd", append(common(bgpdConf, "bgpd"), "-l", receiverAddr().String())...)
+	bgpd, err := startTool(ctx, r, lab.FRR, "usr/lib/frr/bgpd", append(common(bgpdConf, "bgpd"), "-l", r.site.receiver.Addr().String())...)
 	return []*child{zebra, bgpd}, err
 }

@@ -12,6 +12,7 @@ type hold struct {
 	limit  float64
 	strict bool // less than the limit, not at most
 	unit   string
+	beside string // what others did
 }
 
 func (h hold) measured() bool { return !math.IsNaN(h.value) }
@@ -35,6 +36,9 @@ func (h hold) String() string {
 	sign := "<="
 	if h.strict {
 		sign = "<"
+	}
+	if h.beside != "" {
+		verdict += "; " + h.beside
 	}
 	return fmt.Sprintf("%s %s %g%s | %s", h.text, sign, h.limit, h.unit, verdict)
 }

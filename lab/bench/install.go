@@ -52,7 +52,7 @@ const settle = time.Second
 
 // freshInstall measures one install of the large table by a daemon that has just started.
 func (b *bench) freshInstall(ctx context.Context, c competitor) error {
-	return b.withRig(ctx, c, func(r *rig) error {
+	return b.withRig(ctx, c, oneSender(), func(r *rig) error {
 		in, err := r.install(ctx, b.routes)
 		if err != nil {
 			return err

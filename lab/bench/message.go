@@ -28,13 +28,14 @@ func message(typ byte, body []byte) []byte {
 	return append(m, body...)
 }
 
-// openMessage proposes IPv4 unicast and four-octet AS numbers (RFC 5492, 4760, 6793).
+// openMessage proposes IPv4 unicast and four-octet AS numbers (RFC 5492, 4760, 6793), and graceful restart without a family,
+// as routed does between nodes (RFC 4724 section 3): who has it sends End-of-RIB.
 func openMessage(asn uint32, hold uint16, id netip.Addr) []byte {
 	as2 := uint16(23456) // AS_TRANS
 	if asn <= 0xffff {
 		as2 = uint16(asn)
 	}
-	caps := []byte{1, 4, 0, 1, 0, 1, 65, 4}
+	caps := []byte{1, 4, 0, 1, 0, 1, 64, 2, 0, 90, 65, 4}
 	caps = binary.BigEndian.AppendUint32(caps, asn)
 	body := []byte{4}
 	body = binary.BigEndian.AppendUint16(body, as2)
@@ -46,6 +47,18 @@ func openMessage(asn uint32, hold uint16, id netip.Addr) []byte {
 
 // updateMessages announces the IPv4 prefixes over iBGP in as few messages as they fit in.
 func updateMessages(prefixes []netip.Prefix, nextHop netip.Addr) []byte {
+	return announcements(prefixes, nextHop, nil)
+}
+
+// reflectedMessages is what a route reflector makes of a client's announcement (RFC 4456 section 8).
+func reflectedMessages(prefixes []netip.Prefix, client, reflector netip.Addr) []byte {
+	attrs := append([]byte{0x80, 9, 4}, client.AsSlice()...) // ORIGINATOR_ID
+	attrs = append(attrs, 0x80, 10, 4)                       // CLUSTER_LIST
+	return announcements(prefixes, client, append(attrs, reflector.AsSlice()...))
+}
+
+// announcements announces the prefixes with attributes that come after LOCAL_PREF.
+func announcements(prefixes []netip.Prefix, nextHop netip.Addr, more []byte) []byte {
 	attrs := []byte{
 		0x40, 1, 1, 0, // ORIGIN IGP
 		0x40, 2, 0, // AS_PATH, empty
@@ -54,6 +67,7 @@ func updateMessages(prefixes []netip.Prefix, nextHop netip.Addr) []byte {
 	}
 	hop := nextHop.As4()
 	copy(attrs[10:], hop[:])
+	attrs = append(attrs, more...)
 	return packed(prefixes, func(nlri []byte) []byte {
 		body := binary.BigEndian.AppendUint16([]byte{0, 0}, uint16(len(attrs)))
 		return message(typeUpdate, append(append(body, attrs...), nlri...))

@@ -19,13 +19,18 @@ func TestMessages(t *testing.T) {
 	}{
 		"OPEN": {
 			openMessage(64512, 90, netip.MustParseAddr("192.0.2.1")),
-			"002b01" + "04" + "fc00" + "005a" + "c0000201" + "0e" + "020c" + "010400010001" + "41040000fc00",
+			"002f01" + "04" + "fc00" + "005a" + "c0000201" + "12" + "0210" + "010400010001" + "4002005a" + "41040000fc00",
 		},
 		"KEEPALIVE":  {message(typeKeepalive, nil), "001304"},
 		"End-of-RIB": {endOfRIB(), "00170200000000"},
 		"announcement": {
 			updateMessages(one, netip.MustParseAddr("192.0.2.1")),
 			"003102" + "0000" + "0015" + "40010100" + "400200" + "400304c0000201" + "40050400000064" + "1a14012f80",
+		},
+		"reflected announcement": {
+			reflectedMessages(one, netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.9")),
+			"003f02" + "0000" + "0023" + "40010100" + "400200" + "400304c0000201" + "40050400000064" + "800904c0000201" + "800a04c0000209" +
+				"1a14012f80",
 		},
 		"withdrawal": {withdrawMessages(one), "001c02" + "0005" + "1a14012f80" + "0000"},
 		"nothing":    {updateMessages(nil, netip.MustParseAddr("192.0.2.1")), ""},

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -21,9 +22,17 @@ const (
 	partLink    part = "link"
 	partFlush   part = "flush"
 	partIdle    part = "idle"
+
+	partSessions   part = "sessions"
+	partReflectors part = "reflectors"
 )
 
 func allParts() []part {
+	return append(oneNodeParts(), partSessions, partReflectors)
+}
+
+// oneNodeParts have one session, with one node; what is measured unless something else is asked for.
+func oneNodeParts() []part {
 	return []part{partInstall, partRepair, partBlock, partLink, partFlush, partIdle}
 }
 
@@ -31,6 +40,7 @@ const (
 	// maxRoutes leaves room for spareBlocks in 20.0.0.0/8.
 	maxRoutes   = 250_000
 	spareBlocks = 1_000
+	maxSessions = 5_000
 )
 
 // options are the command line.
@@ -39,25 +49,27 @@ type options struct {
 	out         string
 	parts       []part
 	competitors []string
-	routes      int // the large table
+	routes      int // the large table, and that of two reflectors
 	few         int // the small one
 	runs        int // of what is measured as a whole
 	events      int // of what is measured one by one, by daemons that act on events
 	scans       int // the same for BIRD, whose repair takes a scan
 	idle        time.Duration
 	keepLogs    string
+	sessions    []int // how many at the same time
 }
 
 func parseOptions(args []string) (options, error) {
-	o := options{parts: allParts()}
+	o := options{}
 	var quick bool
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.StringVar(&o.routed, "routed", filepath.Join("bin", "routed"), "the routed to measure")
 	fs.StringVar(&o.out, "out", "", "a file for the results as well; the standard output has them always")
 	fs.BoolVar(&quick, "quick", false, "less of everything: below three minutes, and less to be believed")
-	parts := fs.String("parts", joinParts(allParts()), "what to measure, comma-separated")
+	parts := fs.String("parts", joinParts(oneNodeParts()), "what to measure, comma-separated; also "+joinParts([]part{partSessions, partReflectors}))
+	sessions := fs.String("sessions", "200,1000", "numbers of nodes to have a session with each, comma-separated; 200 with -quick")
 	names := fs.String("competitors", "routed,bird1.6,bird2,frr", "whom to measure, comma-separated")
-	fs.IntVar(&o.routes, "routes", 100_000, "size of the large table; 10,000 with -quick")
+	fs.IntVar(&o.routes, "routes", 100_000, "size of the large table, and of that of two reflectors; 10,000 with -quick")
 	fs.IntVar(&o.few, "few", 1_000, "size of the small table")
 	fs.IntVar(&o.runs, "runs", 3, "repetitions of whole-table measurements; 1 with -quick")
 	fs.IntVar(&o.events, "events", 500, "repetitions of single-route measurements; 100 with -quick")
@@ -68,18 +80,25 @@ func parseOptions(args []string) (options, error) {
 		return o, err
 	}
 	if quick {
-		o.shorten(fs)
+		o.shorten(fs, sessions)
 	}
 	o.competitors = strings.Split(*names, ",")
 	o.parts = nil
 	for name := range strings.SplitSeq(*parts, ",") {
 		o.parts = append(o.parts, part(name))
 	}
+	for word := range strings.SplitSeq(*sessions, ",") {
+		n, err := strconv.Atoi(word)
+		if err != nil || n < 1 || n > maxSessions {
+			return o, fmt.Errorf("-sessions: %q is not from 1 to %d", word, maxSessions)
+		}
+		o.sessions = append(o.sessions, n)
+	}
 	return o, errors.Join(o.check(fs.Args()), o.absolute())
 }
 
 // shorten sets what -quick means, except what was given.
-func (o *options) shorten(fs *flag.FlagSet) {
+func (o *options) shorten(fs *flag.FlagSet, sessions *string) {
 	given := map[string]bool{}
 	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	set := func(name string, to func()) {
@@ -87,6 +106,7 @@ func (o *options) shorten(fs *flag.FlagSet) {
 			to()
 		}
 	}
+	set("sessions", func() { *sessions = "200" })
 	set("routes", func() { o.routes = 10_000 })
 	set("runs", func() { o.runs = 1 })
 	set("events", func() { o.events = 100 })

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,9 @@ func TestOptions(t *testing.T) {
 	if err != nil || o.routes != 10_000 || o.runs != 2 || o.has(partIdle) || !o.has(partLink) {
 		t.Errorf("%+v, %v", o, err)
 	}
+	if !slices.Equal(o.sessions, []int{200}) {
+		t.Errorf("sessions %v, want those of -quick", o.sessions)
+	}
 	if c := o.chosen(); len(c) != 2 || c[0].id != "routed" || c[1].id != "frr" {
 		t.Errorf("chosen: %+v", c)
 	}
@@ -40,6 +44,7 @@ func TestOptionsRefused(t *testing.T) {
 		"-routes: 300000":        "-routes 300000",
 		"-few 1000 is not less":  "-routes 1000",
 		"-idle: 1ms":             "-idle 1ms",
+		`-sessions: "0" is not`:  "-sessions 200,0",
 		`unexpected ["more"]`:    "more",
 		"`make build` makes one": "-routed /nonexistent/routed",
 	} {

@@ -57,6 +57,10 @@ func (p part) heading() string {
 		return "(e) Removing everything: `routed flush` and `ip route flush`"
 	case partIdle:
 		return "(f) Steady state"
+	case partSessions:
+		return "(g) A session with every node"
+	case partReflectors:
+		return "(h) Two route reflectors, each with all routes"
 	default:
 		return string(p)
 	}
@@ -143,9 +147,26 @@ func figure(v float64) string {
 
 func (b *bench) writeHolds(s *strings.Builder) {
 	s.WriteString("\n## What must hold\n\n| | seen |\n|---|---|\n")
-	for _, h := range holds(b.results, b.routes, b.few) {
+	for _, h := range b.promises() {
 		fmt.Fprintf(s, "| %s |\n", h)
 	}
+}
+
+// promises are those about the parts that were asked for.
+func (b *bench) promises() []hold {
+	var all []hold
+	if slices.ContainsFunc(oneNodeParts(), b.has) {
+		all = holds(b.results, b.routes, b.few)
+	}
+	if b.has(partSessions) {
+		for _, n := range b.sessions {
+			all = append(all, sessionHolds(b.results, n)...)
+		}
+	}
+	if b.has(partReflectors) {
+		all = append(all, reflectorHolds(b.results, b.routes)...)
+	}
+	return all
 }
 
 func (b *bench) writeMethod(s *strings.Builder) {
@@ -153,20 +174,28 @@ func (b *bench) writeMethod(s *strings.Builder) {
 	if b.looks > 0 {
 		look = inMs(b.looking) / float64(b.looks)
 	}
-	fmt.Fprintf(s, methodText, b.runs, inMs(b.sink), thousands(b.routes), look, counterShare, b.events, b.scans, b.idle)
+	fmt.Fprintf(s, commonText, b.runs, inMs(b.sink), thousands(b.routes))
+	if slices.ContainsFunc(oneNodeParts(), b.has) {
+		fmt.Fprintf(s, oneNodeText, look, counterShare, b.events, b.scans, b.idle)
+	}
+	if b.has(partSessions) || b.has(partReflectors) {
+		fmt.Fprintf(s, scaleText, b.idle, connectRetry, dialLate, backWatch, lossWatch)
+	}
 }
 
-const methodText = `
+const commonText = `
 ## Method
 
-- Every competitor runs in a network namespace of its own, with one veth link to the sender, and learns over one iBGP session. Whole-table figures are
+- Every competitor runs in a network namespace of its own, with one veth link to the sender, and learns over iBGP. Whole-table figures are
   the median of %d runs, with the least and the most; the competitors take turns, each run with fresh processes and a fresh namespace.
-- The sender is a BGP speaker of our own that dials the competitor and sends prebuilt UPDATEs of up to 4,096 bytes, then End-of-RIB. A reader that does
+- The sender is a BGP speaker of our own that sends prebuilt UPDATEs of up to 4,096 bytes, then End-of-RIB. A reader that does
   nothing takes all of it in %.1f ms (%s routes).
 - BIRD and FRR are Debian's packages. BIRD has the kernel, device and BGP options that Calico gives it (scan time 2 s, learn, persist, recursive gateway),
   without graceful restart; its routes go to main. FRR is bgpd and zebra, with Debian's options; its memory and time are those of both. routed is the
-  release binary with its table 1790 and its default intervals; its own block is a blackhole route of protocol bird.
-- (a) Routes are counted in /proc/net/fib_triestat, %.2f ms a look, with a rest of %d times that; times in between lie on a straight line. Session start is the
+  release binary with its table 1790 and its default intervals, and a BIRD of its node that dials it and has one block. MB are 10^6 bytes.
+`
+
+const oneNodeText = `- (a) Routes are counted in /proc/net/fib_triestat, %.2f ms a look, with a rest of %d times that; times in between lie on a straight line. Session start is the
   first byte of the sender's OPEN. Memory is the sum of VmHWM one second after the last route, processor time utime + stime from before the session to the last route.
 - (b) and (c) Single routes by the time stamps of one ` + "`ip -ts monitor route`" + `; %d repetitions, but %d for BIRD's repairs, each at a random phase of its scan, and fewer
   of what takes a competitor more than 15 s. A table
@@ -174,4 +203,16 @@ const methodText = `
 - (d) ` + "`ip link set down`" + `, a quiet moment, ` + "`up`" + `: until each route leads to its next hop again, by the kernel's route events. The BGP session outlives it.
 - (e) The table is filled by ` + "`ip -batch`" + `; the time is that of the whole command.
 - (f) The daemons are watched for %s, from three seconds after the last route.
+`
+
+const scaleText = `- (g) The nodes are one process with an address each, permanent neighbours of the receiver's kernel. Those below the receiver's address dial it and the others
+  wait to be dialled, as daemons of routed do; each tries again after at most %[2]s, and who waits dials as well after %[3]s. BIRD and FRR are
+  configured to match: passive towards those that dial, BIRD with the timers of Calico, FRR with a connect timer of 2 s. Each node has five
+  blocks. A start is that of the daemon's process while the nodes already try; a session is up when the node has the first KEEPALIVE. The idle daemon is watched
+  for %[1]s. Then every node closes its connection at once, without a NOTIFICATION, and goes on as before; a block is lost when the kernel deletes
+  its route or lets it lead nowhere, by its route events until %[4]s after the last session is back. The capability of graceful
+  restart that nodes send names no family, so BIRD and FRR hold nothing over it.
+- (h) Each reflector has every node's five blocks in an UPDATE of their own, with the node as next hop and ORIGINATOR_ID. Both begin when both sessions are up, so
+  that nobody's dialling is in the figures. Memory and processor time are read when the daemon has come to rest. Each loss is watched for %[5]s:
+  what has not been removed by then is not counted.
 `

@@ -12,8 +12,18 @@ const (
 	seconds      unit = "s"
 	milliseconds unit = "ms"
 	mebibytes    unit = "MiB"
+	megabytes    unit = "MB"
+	routesLost   unit = "routes"
 	percent      unit = "% of a core"
 )
+
+// of is a number of bytes in a unit of memory.
+func (u unit) of(bytes int64) float64 {
+	if u == megabytes {
+		return inMB(bytes)
+	}
+	return inMiB(bytes)
+}
 
 // metric is one thing that is measured, the same for every competitor.
 type metric struct {

@@ -17,11 +17,13 @@ const (
 	sessionLimit = 30 * time.Second // for a daemon to be ready for its session
 	installLimit = 2 * time.Minute
 	senderLink   = "sender0"
+	senderMAC    = "02:00:00:00:00:01"
 )
 
 // rig is one competitor in a fresh network namespace of its own, on a link to the sender in ours.
 type rig struct {
 	competitor
+	site     site
 	ns       lab.Namespace
 	dir      string
 	shell    *ipShell
@@ -32,12 +34,12 @@ type rig struct {
 }
 
 // newRig makes the namespace and the link. The daemon does not run yet.
-func newRig(ctx context.Context, c competitor, parent string) (*rig, error) {
+func newRig(ctx context.Context, c competitor, s site, parent string) (*rig, error) {
 	dir, err := os.MkdirTemp(parent, c.id+"-")
 	if err != nil {
 		return nil, err
 	}
-	r := &rig{competitor: c, dir: dir, ns: lab.Namespace("receiver-" + filepath.Base(dir))}
+	r := &rig{competitor: c, site: s, dir: dir, ns: lab.Namespace("receiver-" + filepath.Base(dir))}
 	ctx, cancel := context.WithTimeout(ctx, rigLimit)
 	defer cancel()
 	if err := r.build(ctx); err != nil {
@@ -47,22 +49,26 @@ func newRig(ctx context.Context, c competitor, parent string) (*rig, error) {
 }
 
 func (r *rig) build(ctx context.Context) error {
-	err := ip(ctx,
-		"netns add "+string(r.ns),
-		"link add "+senderLink+" type veth peer name eth0 netns "+string(r.ns),
-		fmt.Sprintf("address add %s/24 dev %s", senderAddr(), senderLink),
-		"link set "+senderLink+" up")
-	if err != nil {
+	lines := []string{
+		"netns add " + string(r.ns),
+		"link add " + senderLink + " address " + senderMAC + " type veth peer name eth0 netns " + string(r.ns),
+		"link set " + senderLink + " up",
+	}
+	if err := ip(ctx, append(lines, r.site.sender...)...); err != nil {
 		return err
 	}
+	var err error
 	if r.shell, err = startIPShell(ctx, r.ns, filepath.Join(r.dir, "ip.out")); err != nil {
 		return err
 	}
-	err = r.shell.do("link set lo up", fmt.Sprintf("address add %s/24 dev eth0", receiverAddr()), "link set eth0 up")
+	err = r.shell.do("link set lo up", fmt.Sprintf("address add %s dev eth0", r.site.receiver), "link set eth0 up")
 	if err != nil {
 		return err
 	}
-	return lab.WaitFor(ctx, "the link", r.linked)
+	if err := lab.WaitFor(ctx, "the link", r.linked); err != nil {
+		return err
+	}
+	return r.introduce(ctx)
 }
 
 // linked returns nil once the receiver's side of the link carries.
@@ -74,8 +80,18 @@ func (r *rig) linked(ctx context.Context) error {
 	return err
 }
 
-// begin starts the daemon and opens the session with it.
-func (r *rig) begin(ctx context.Context) error {
+// introduce makes the neighbours permanent ones of the receiver's kernel. What it learns by ARP is bounded for the whole
+// host, by net.ipv4.neigh.default.gc_thresh3, which is 1,024 by default.
+func (r *rig) introduce(ctx context.Context) error {
+	var lines []string
+	for _, n := range r.site.neighbors {
+		lines = append(lines, fmt.Sprintf("neighbor replace %s lladdr %s dev eth0 nud permanent", n.Addr, senderMAC))
+	}
+	return ipIn(ctx, r.ns, lines...)
+}
+
+// launch starts the daemon, and the session with the BIRD of its node where there is one.
+func (r *rig) launch(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, sessionLimit)
 	defer cancel()
 	var err error
@@ -87,24 +103,43 @@ func (r *rig) begin(ctx context.Context) error {
 			return errors.Join(fmt.Errorf("%s: its BIRD: %w", r.name, err), r.alive())
 		}
 	}
-	if r.speaker, err = dialSpeaker(ctx, senderAddr(), netip.AddrPortFrom(receiverAddr(), r.port)); err != nil {
+	return nil
+}
+
+// begin starts the daemon and opens the session with it.
+func (r *rig) begin(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, sessionLimit)
+	defer cancel()
+	err := r.launch(ctx)
+	if err != nil {
+		return err
+	}
+	if r.speaker, err = dialSpeaker(ctx, senderAddr(), r.listensAt()); err != nil {
 		return errors.Join(fmt.Errorf("%s: %w", r.name, err), r.alive())
 	}
+	return r.count()
+}
+
+// count begins to count routes: those that are there by now do not.
+func (r *rig) count() (err error) {
 	r.counter, err = newCounter(r.shell.cmd.Process.Pid, r.trie)
 	return err
 }
 
+// listensAt is where the daemon waits for connections.
+func (r *rig) listensAt() netip.AddrPort { return netip.AddrPortFrom(r.site.receiver.Addr(), r.port) }
+
 // beginBIRD opens the session of the receiver's BIRD, which has one block and speaks from within the node.
 func (r *rig) beginBIRD(ctx context.Context) error {
 	err := inside(r.ns, func() (err error) {
-		r.bird, err = dialSpeaker(ctx, receiverAddr(), netip.AddrPortFrom(loopback(), r.port))
+		r.bird, err = dialSpeaker(ctx, r.site.receiver.Addr(), netip.AddrPortFrom(loopback(), r.port))
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	own := []netip.Prefix{netip.MustParsePrefix("10.1.0.0/26")}
-	return r.bird.send(append(updateMessages(own, receiverAddr()), endOfRIB()...))
+	return r.bird.send(append(updateMessages(own, r.site.receiver.Addr()), endOfRIB()...))
 }
 
 // alive returns nil as long as every process and the sessions are there.

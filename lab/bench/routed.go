@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// routedText is a node with one remote node that may announce all there is. Its BIRD opens the session.
+// routedText is a node with one remote cluster that may announce all there is. Its BIRD opens the session.
 const routedText = `cluster:
   name: receiver
   podCIDRs: [10.1.0.0/16]
@@ -20,8 +20,13 @@ remotes:
   - name: sender
     podCIDRs: [20.0.0.0/8]
     asn: {{.ASN}}
+{{- if .NextHops.IsValid}}
+    nodeCIDRs: [{{.NextHops}}]
+    reflectors: [{{range .Neighbors}}"{{.Addr}}:{{$.Port}}", {{end}}]
+{{- else}}
     nodes:
-      addresses: [{{.Sender}}]
+      addresses: [{{range .Neighbors}}{{.Addr}}, {{end}}]
+{{- end}}
     limits: {prefixesPerNode: {{.Limit}}, prefixes: {{.Limit}}}
 kernel:
   table: 1790

@@ -34,8 +34,7 @@ func dialSpeaker(ctx context.Context, local netip.Addr, peer netip.AddrPort) (*s
 	for {
 		s, hold, err := tryDial(ctx, local, peer)
 		if err == nil {
-			go s.read()
-			go s.keepAlive(hold / 3)
+			s.serve(hold)
 			return s, nil
 		}
 		if pauseErr := pause(ctx, redialEvery); pauseErr != nil {
@@ -48,18 +47,26 @@ func tryDial(ctx context.Context, local netip.Addr, peer netip.AddrPort) (*speak
 	d := net.Dialer{
 		Timeout:   2 * time.Second,
 		LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(local, 0)),
-		Control: func(_, _ string, c syscall.RawConn) error {
-			var optErr error
-			err := c.Control(func(fd uintptr) {
-				optErr = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_TTL, 255) // RFC 5082 (GTSM)
-			})
-			return errors.Join(err, optErr)
-		},
+		Control:   farthest,
 	}
 	conn, err := d.DialContext(ctx, "tcp4", peer.String())
 	if err != nil {
 		return nil, 0, err
 	}
+	return speak(conn, local)
+}
+
+// farthest has what a socket sends leave with TTL 255 (RFC 5082, GTSM).
+func farthest(_, _ string, c syscall.RawConn) error {
+	var optErr error
+	err := c.Control(func(fd uintptr) {
+		optErr = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_TTL, 255)
+	})
+	return errors.Join(err, optErr)
+}
+
+// speak opens a session over a connection, whoever dialled, and returns the hold time of both.
+func speak(conn net.Conn, local netip.Addr) (*speaker, time.Duration, error) {
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
 		return nil, 0, errors.Join(errors.New("not TCP"), conn.Close())
@@ -70,6 +77,12 @@ func tryDial(ctx context.Context, local netip.Addr, peer netip.AddrPort) (*speak
 		return nil, 0, errors.Join(err, conn.Close())
 	}
 	return s, hold, nil
+}
+
+// serve reads and keeps the session alive until it ends.
+func (s *speaker) serve(hold time.Duration) {
+	go s.read()
+	go s.keepAlive(hold / 3)
 }
 
 // open brings the session to Established (RFC 4271 section 8.2.2) and returns the hold time of both.

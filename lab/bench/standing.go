@@ -8,14 +8,14 @@ import (
 
 // standing measures what happens to a table that stands: idleness, one more block, repairs, the link.
 func (b *bench) standing(ctx context.Context, c competitor, size int) error {
-	return b.withRig(ctx, c, func(r *rig) error {
+	return b.withRig(ctx, c, oneSender(), func(r *rig) error {
 		in, err := r.install(ctx, size)
 		if err != nil {
 			return err
 		}
 		b.say("%s holds %s routes", c.name, thousands(size))
 		if b.has(partIdle) && size == b.routes {
-			if err := b.idleness(ctx, r, size); err != nil {
+			if err := b.idleness(ctx, r, metricIdleCPU(size), metricIdleRSS(size)); err != nil {
 				return err
 			}
 		}
@@ -58,7 +58,7 @@ func (b *bench) watched(ctx context.Context, r *rig, size int) error {
 }
 
 // idleness measures a daemon that has nothing to do.
-func (b *bench) idleness(ctx context.Context, r *rig, size int) error {
+func (b *bench) idleness(ctx context.Context, r *rig, cpu, rss metric) error {
 	if err := pause(ctx, 3*settle); err != nil {
 		return err
 	}
@@ -75,8 +75,8 @@ func (b *bench) idleness(ctx context.Context, r *rig, size int) error {
 		return err
 	}
 	share := float64(after.cpu-before.cpu) / float64(time.Since(began))
-	b.results.add(metricIdleCPU(size), r.id, 100*share)
-	b.results.add(metricIdleRSS(size), r.id, inMiB(after.rss))
+	b.results.add(cpu, r.id, 100*share)
+	b.results.add(rss, r.id, rss.unit.of(after.rss))
 	b.say("%s idle: %.2f %% of a core, %.0f MiB", r.name, 100*share, inMiB(after.rss))
 	return nil
 }

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"net/netip"
+	"os"
+	"time"
+
+	"routed/admin"
+	"routed/config"
+	"routed/doctor"
+	"routed/kernel"
+	"routed/peering"
+	"routed/why"
+)
+
+// Why answers GET /v1/why.
+func (d *daemon) Why(ctx context.Context, address netip.Addr) (admin.Why, error) {
+	f := why.Facts{At: time.Now(), Address: address, Config: d.settings.config()}
+	err := d.loop.do(ctx, func(time.Time) {
+		f.Mesh, f.Clusters = d.loop.mesh.Address(address), d.loop.mesh.Status().Clusters
+	})
+	if err != nil {
+		return admin.Why{}, err
+	}
+	d.fillReasons(f.Clusters)
+	d.survey(ctx, f.Config, &f)
+	return why.Explain(f), nil
+}
+
+// survey adds what the kernel and the doctor say.
+func (d *daemon) survey(ctx context.Context, cfg *config.Config, f *why.Facts) {
+	owned := kernelConfig(cfg, nil, nil)
+	var want kernel.Route
+	if len(f.Mesh.Routes) > 0 {
+		r := f.Mesh.Routes[0]
+		want = kernel.Route{Prefix: r.Prefix, NextHop: r.NextHop, Group: r.Cluster}
+	}
+	f.Kernel, f.KernelErr = kernel.SurveyPath(ctx, owned, d.netlink, f.Address, want)
+	if !want.NextHop.IsValid() {
+		return
+	}
+	if f.Kernel.Wanted.State != kernel.StateInstalled {
+		f.Failure = d.failure(want.Prefix)
+	}
+	f.Findings = doctor.ExaminePath(doctor.LookOnPath(
+		ctx, owned, d.netlink, os.DirFS("/proc"), remoteCIDRs(cfg), f.Address, f.Kernel.Link.Name))
+}
+
+// failure is why the reconciler has not brought a route into the kernel.
+func (d *daemon) failure(prefix netip.Prefix) string {
+	for _, r := range d.reconciler.Routes() {
+		if r.Route.Prefix == prefix {
+			return r.Err
+		}
+	}
+	return ""
+}
+
+// fillReasons says why sessions are down, where the speaker knows better than the mesh.
+func (d *daemon) fillReasons(clusters []peering.ClusterStatus) {
+	sessions := sessionsByPeer(d.speaker.Status())
+	for _, c := range clusters {
+		for i, p := range c.Peers {
+			c.Peers[i].Reason = cmp.Or(sessions[p.Peer.Addr].LastError, p.Reason)
+		}
+	}
+}

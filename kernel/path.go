@@ -1,0 +1,139 @@
+package kernel
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// PathSurvey is how the kernel stands to one address, from the table to the link. Wanted is the zero value where no route
+// is wanted.
+type PathSurvey struct {
+	Wanted   RouteStatus // against the table as it is now
+	Holds    []string    // what the table has to prefixes that hold the address, in iproute2's words, the most specific first
+	Leads    bool        // a rule leads the lookup of the address to the table
+	Decision Decision
+	Link     Link     // by which the packet leaves; zero: it does not
+	Neighbor Neighbor // that it leaves to; zero: the link or the answer has none
+}
+
+// Decision is what the kernel does with a packet from this host to an address, and why.
+type Decision struct {
+	Answer Answer
+	Match  FIBRoute // the route of Answer.Table that won; zero: not told, by an old kernel or since no packet gets there
+	Ours   bool     // it is one of ours, in our table
+	Rule   Rule     // that led to Answer.Table; the zero Table: which is not clear
+	Ahead  []Rule   // of others, which are looked at before those to our table
+	Text   string   // the route in iproute2's words, or the kernel's refusal
+}
+
+// SurveyPath reads what becomes of packets to an address, and how that stands to the route that is wanted; the zero Route:
+// none is.
+func SurveyPath(ctx context.Context, cfg Config, n *Netlink, addr netip.Addr, want Route) (PathSurvey, error) {
+	topology, err := n.Topology(ctx)
+	if err != nil {
+		return PathSurvey{}, err
+	}
+	rules, err := readRules(ctx, n)
+	if err != nil {
+		return PathSurvey{}, err
+	}
+	holding, err := routesHolding(ctx, n, cfg.Table, addr)
+	if err != nil {
+		return PathSurvey{}, err
+	}
+	o := cfg.owner()
+	s := PathSurvey{Leads: o.leads(rules, addr), Decision: o.decision(rules, addr, n.Lookup([]netip.Addr{addr})[0], n.Match(addr), topology)}
+	for _, r := range holding {
+		s.Holds = append(s.Holds, routeText(r, topology.DeviceName(r.Device)))
+	}
+	if want.NextHop.IsValid() {
+		s.Wanted = o.planRoutes(topology, []Route{want}, holding, true).Routes[0]
+	}
+	s.Link = topology.Links[s.Decision.Answer.Route.Device]
+	if s.Link.Index > 0 && !s.Link.Loopback {
+		to := s.Decision.Answer.Route.Gateway
+		if !to.IsValid() {
+			to = addr
+		}
+		s.Neighbor, err = n.Neighbor(ctx, s.Link.Index, to)
+	}
+	return s, err
+}
+
+// routesHolding reads the routes of a table to prefixes that hold an address, the most specific first.
+func routesHolding(ctx context.Context, fib FIB, table uint32, addr netip.Addr) ([]FIBRoute, error) {
+	for try := 1; ; try++ {
+		var found []FIBRoute
+		_, err := fib.Routes(ctx, table, func(piece []FIBRoute) {
+			for _, r := range piece {
+				if r.Prefix.Contains(addr) {
+					found = append(found, r)
+				}
+			}
+		})
+		if err == nil || !errors.Is(err, ErrInterrupted) || try == startTries {
+			slices.SortStableFunc(found, func(a, b FIBRoute) int { return cmp.Compare(b.Prefix.Bits(), a.Prefix.Bits()) })
+			return found, err
+		}
+	}
+}
+
+// leads says whether a rule leads the lookup of an address to our table.
+func (o owner) leads(rules []Rule, addr netip.Addr) bool {
+	return o.table == mainTable || slices.ContainsFunc(rules, func(r Rule) bool { return o.serves(r) && r.To.Contains(addr) })
+}
+
+// decision joins the kernel's answers with the rule that they come from: the first that leads to the table of the answer.
+// One that looks at more than the destination may have been passed by, so it is left out.
+func (o owner) decision(rules []Rule, addr netip.Addr, answer, match Answer, t Topology) Decision {
+	d := Decision{Answer: answer}
+	if match.Err == nil && answer.Err == nil {
+		d.Match = match.Route
+	}
+	rules = slices.Clone(rules)
+	slices.SortStableFunc(rules, func(a, b Rule) int { return cmp.Compare(a.Priority, b.Priority) })
+	host := []netip.Prefix{netip.PrefixFrom(addr, addr.BitLen())}
+	for _, r := range rules {
+		meets := r.IPv6 == addr.Is6() && !r.Narrow && (!r.To.IsValid() || r.To.Contains(addr))
+		if o.outranks(r, host) {
+			d.Ahead = append(d.Ahead, r)
+		}
+		if answer.Err == nil && d.Rule.Table == 0 && meets && r.Table == answer.Table {
+			d.Rule = r
+		}
+	}
+	matched := d.Match.Prefix.IsValid()
+	d.Ours = answer.Err == nil && answer.Table == o.table && (!matched || o.owns(d.Match))
+	switch {
+	case answer.Err != nil:
+		d.Text = refusalText(answer.Err)
+	case matched:
+		d.Text = routeText(d.Match, t.DeviceName(d.Match.Device))
+	default:
+		d.Text = routeText(answer.Route, t.DeviceName(answer.Route.Device))
+	}
+	return d
+}
+
+// refusalText says what stands behind the errno of a lookup (fib_props in net/ipv4/fib_semantics.c).
+func refusalText(err error) string {
+	switch {
+	case errors.Is(err, unix.ENETUNREACH):
+		return "there is no route"
+	case errors.Is(err, unix.EINVAL):
+		return "a blackhole drops it"
+	case errors.Is(err, unix.EHOSTUNREACH):
+		return "an unreachable route refuses it"
+	case errors.Is(err, unix.EACCES):
+		return "a prohibit route refuses it"
+	}
+	return err.Error()
+}
+
+// Table is the table of the answer in iproute2's words.
+func (d Decision) Table() string { return tableText(d.Answer.Table) }
