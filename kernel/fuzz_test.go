@@ -125,7 +125,7 @@ func TestSeedsAreUnderstood(t *testing.T) {
 			t.Errorf("rule %d: %+v, want %+v", i, r, own[i])
 		}
 	}
-	eth0 := Link{Index: 2, Name: "eth0", Up: true, Running: true}
+	eth0 := Link{Index: 2, Name: "eth0", Up: true, Running: true, MTU: 1500}
 	for i, b := range linkSeeds() {
 		if l, ok := decodeLink(b); !ok || l != eth0 {
 			t.Errorf("link %d: %+v", i, l)
