@@ -63,7 +63,7 @@ func FuzzDecodeAddress(f *testing.F) {
 
 func FuzzDecodeNeighbor(f *testing.F) {
 	for _, a := range testTopology().Addresses {
-		b := binary.NativeEndian.AppendUint32([]byte{byte(familyOfAddr(a.Local)), 0, 0, 0}, uint32(a.Device))
+		b := binary.NativeEndian.AppendUint32([]byte{familyOfAddr(a.Local), 0, 0, 0}, uint32(a.Device))
 		b = append(b, unix.NUD_REACHABLE, 0, 0, 0)
 		f.Add(append(b, attribute(unix.NDA_DST, a.Local.AsSlice())...))
 	}
