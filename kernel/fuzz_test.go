@@ -61,6 +61,19 @@ func FuzzDecodeAddress(f *testing.F) {
 	})
 }
 
+func FuzzDecodeNeighbor(f *testing.F) {
+	for _, a := range testTopology().Addresses {
+		b := binary.NativeEndian.AppendUint32([]byte{familyOfAddr(a.Local), 0, 0, 0}, uint32(a.Device))
+		b = append(b, unix.NUD_REACHABLE, 0, 0, 0)
+		f.Add(append(b, attribute(unix.NDA_DST, a.Local.AsSlice())...))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if n, ok := decodeNeighbor(b); ok != n.Addr.IsValid() {
+			t.Errorf("%v: %+v", ok, n)
+		}
+	})
+}
+
 // FuzzEvents reads whole datagrams as a listening socket and a socket that waits for answers get them.
 func FuzzEvents(f *testing.F) {
 	bodies := map[uint16][][]byte{
@@ -112,7 +125,7 @@ func TestSeedsAreUnderstood(t *testing.T) {
 			t.Errorf("rule %d: %+v, want %+v", i, r, own[i])
 		}
 	}
-	eth0 := Link{Index: 2, Name: "eth0", Up: true, Running: true}
+	eth0 := Link{Index: 2, Name: "eth0", Up: true, Running: true, MTU: 1500}
 	for i, b := range linkSeeds() {
 		if l, ok := decodeLink(b); !ok || l != eth0 {
 			t.Errorf("link %d: %+v", i, l)

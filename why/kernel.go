@@ -16,8 +16,7 @@ func (w *way) inKernel() {
 		w.table()
 		w.rule()
 		w.lookup()
-		w.neighbor()
-		w.device()
+		w.link()
 	}
 }
 
@@ -150,6 +149,14 @@ func (w *way) elsewhere(state admin.StepState) {
 		w.good(stepLookup, "the kernel answers %s%s", d.Text, source(d))
 	default:
 		w.add(stepLookup, state, remedy, "packets leave by a route that is not routed's: %s%s", d.Text, source(d))
+	}
+}
+
+// link is the end of the way, where the kernel has packets go that way at all.
+func (w *way) link() {
+	if w.out.Steps[len(w.out.Steps)-1].State != admin.StepBroken {
+		w.neighbor()
+		w.device()
 	}
 }
 

@@ -21,8 +21,7 @@ func (w *way) toOwnCluster(h home) {
 	w.refusals(func(r peering.Refusal) bool { return len(w.Mesh.Own) == 0 && r.Reason != peering.ReasonNextHop }, admin.StepWarning)
 	if w.surveyed(stepLookup) {
 		w.ownLookup(h)
-		w.neighbor()
-		w.device()
+		w.link()
 	}
 }
 

@@ -398,14 +398,18 @@ func TestAfterTheBrokenStep(t *testing.T) {
 	nobody.Mesh.Refused = []peering.Refusal{refusal(nodeA, "30.1.0.0/16", peering.ReasonLimitNode, "too many")}
 	twice := toRemote()
 	twice.Kernel.Leads, twice.Findings = false, []doctor.Check{{Name: "rules", Result: doctor.Failed, Why: "no rule", Fix: "add it"}}
+	ahead, own := toRemote(), toOwn()
+	ahead.Kernel.Decision, own.Kernel = byDefault().Decision, byDefault()
 	for name, c := range map[string]struct {
 		facts Facts
 		want  string
 	}{
-		"by the default route":       {f, "cluster good, block broken, lookup warning"},
-		"no route at all":            {noRoute, "cluster good, block broken, lookup broken"},
-		"of nobody, and announced":   {nobody, "cluster broken, policy broken, lookup good"},
-		"the doctor on what is told": {twice, "cluster good, block good, policy good, freshness good, route good, table good, rule broken, lookup good, neighbor good, device good, host good"},
+		"a lookup that goes elsewhere": {ahead, "cluster good, block good, policy good, freshness good, route good, table good, rule good, lookup broken, host good"},
+		"an own pod, by default":       {own, "cluster good, block good, lookup broken"},
+		"by the default route":         {f, "cluster good, block broken, lookup warning"},
+		"no route at all":              {noRoute, "cluster good, block broken, lookup broken"},
+		"of nobody, and announced":     {nobody, "cluster broken, policy broken, lookup good"},
+		"the doctor on what is told":   {twice, "cluster good, block good, policy good, freshness good, route good, table good, rule broken, lookup good, neighbor good, device good, host good"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var steps []string
