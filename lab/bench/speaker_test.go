@@ -67,9 +67,7 @@ func TestSpeaker(t *testing.T) {
 
 func TestSpeakerSaysWhyNot(t *testing.T) {
 	addr, _ := peerAt(t, message(typeNotification, []byte{6, 5}))
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancel()
-	_, err := dialSpeaker(ctx, netip.MustParseAddr("127.0.0.1"), addr)
+	_, _, err := tryDial(t.Context(), netip.MustParseAddr("127.0.0.1"), addr)
 	if err == nil || !strings.Contains(err.Error(), "NOTIFICATION 6/5") {
 		t.Error(err)
 	}
