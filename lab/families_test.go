@@ -334,7 +334,7 @@ func (m *mesh) testDoctorOfIPv6(t *testing.T) {
 		never         []string
 	}{
 		{"doctor", path, []string{"warning", "failed", "ipv4"}},
-		{"check", path, []string{"warning", "0.0.0.0", "127.0.0.1 ", "/32", "invalid"}},
+		{"check", path, []string{"warning", "0.0.0.0", "127.0.0.1 ", "to /32", "invalid"}},
 		{"check", unsaid, nil},
 	} {
 		out, status, err := node.Routed(m.ctx, run.command, "--config", run.path)
