@@ -160,17 +160,29 @@ func (l *loop) onLink(ev *Event) bool {
 	} else {
 		moved = l.topology.setLink(ev.Link)
 	}
-	if before.Up && (ev.Gone || !ev.Link.Up) {
+	switch up := ev.Link.Up && !ev.Gone; {
+	case before.Up && !up:
 		l.lost(ev.Link.Index, ev.At, func(FIBRoute) bool { return true })
+	case !before.Up && up:
+		// The kernel tells of a link first, and drops its routes then (__dev_notify_flags in net/core/dev.c), so that a dump in
+		// between still had some. Now they are gone for sure, and no new one is there yet.
+		l.lost(ev.Link.Index, ev.At, isIPv4)
 	}
 	return moved
 }
 
-// lost forgets routes of a device that the kernel dropped, those of IPv4 without a word.
+func isIPv4(r FIBRoute) bool { return !isIPv6(r.Prefix) }
+
+// lost forgets routes of a device that the kernel drops, those of IPv4 without a word. What a dump says of them that runs, or
+// begins before the kernel is through, may be of the past.
 func (l *loop) lost(device int32, at time.Time, of func(FIBRoute) bool) {
+	if l.dump != nil {
+		l.dump.void = true
+	}
 	if l.riding[device] == 0 {
 		return
 	}
+	l.twice = true
 	gone := func(r FIBRoute) bool { return r.Device == device && of(r) }
 	for i := len(l.all) - 1; i >= 0; i-- { // downwards: enqueue may drop
 		e := l.all[i]
@@ -193,7 +205,6 @@ func (l *loop) onAddress(ev *Event) bool {
 		return l.topology.setAddress(a)
 	}
 	moved := l.topology.dropAddress(a)
-	isIPv4 := func(r FIBRoute) bool { return !isIPv6(r.Prefix) }
 	switch {
 	case a.Local.Is4() && !l.topology.hasIPv4(a.Device): // with a device's last IPv4 address go all its routes
 		l.lost(a.Device, ev.At, isIPv4)

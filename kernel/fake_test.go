@@ -294,6 +294,16 @@ func (f *fakeFIB) linkState(index int32, up bool) {
 	f.emit(Event{Kind: EventLink, Link: link})
 }
 
+// linkFalling tells that a link is down while its routes are still there, as the kernel does for a moment.
+func (f *fakeFIB) linkFalling(index int32) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	link := f.topology.Links[index]
+	link.Up = false
+	f.topology.Links[index] = link
+	f.emit(Event{Kind: EventLink, Link: link})
+}
+
 // addressState adds or removes an address. With the last IPv4 address of a link go its IPv4 routes, without an event.
 func (f *fakeFIB) addressState(a Address, present bool) {
 	f.mu.Lock()

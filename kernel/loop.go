@@ -53,6 +53,7 @@ type loop struct {
 	merged    *entry                // that the running dump told of last
 	doubtful  bool                  // it differs where something was learned or done meanwhile
 	doubts    int                   // dumps in a row that ended so
+	twice     bool                  // the next dump may come too early, and needs another after it
 
 	verifier verifier
 

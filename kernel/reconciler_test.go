@@ -158,6 +158,34 @@ func TestResyncIntervalGrowsWithTheTable(t *testing.T) {
 	}
 }
 
+// TestLinkFallsDuringADump: a dump may still have the routes of a link that is down, which the kernel then drops without a word.
+func TestLinkFallsDuringADump(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		r := runReconciler(t, testConfig(), f)
+		r.SetLookups(prefixes("20.1.0.0/16"))
+		r.Set([]Change{wanted("20.1.0.0/26", "192.0.2.77"), wanted("20.1.0.64/26", "192.0.2.77")})
+		settle(time.Second)
+		routes := []FIBRoute{ours(t, "20.1.0.0/26", "192.0.2.77"), ours(t, "20.1.0.64/26", "192.0.2.77")}
+		f.expect(t, routes...)
+		for _, pause := range []time.Duration{0, time.Second} { // between the dump and the link's return
+			before := r.Status().LastResync
+			f.linkFalling(2)
+			if settle(pause); pause > 0 && !r.Status().LastResync.After(before) {
+				t.Fatal("no dump was taken of the falling link")
+			}
+			for _, route := range routes {
+				f.outside(true, Op{Kind: OpDeleteRoute, Route: route})
+			}
+			f.linkState(2, true)
+			settle(0)
+			f.expect(t, routes...)
+			settle(time.Second)
+			f.expect(t, routes...)
+		}
+	})
+}
+
 // TestResyncDoubtsWhatMovedMeanwhile loses the event of one route of a prefix and, while a dump runs that knows of it,
 // changes another route of the same prefix: what is learned of the second must not hide the first.
 func TestResyncDoubtsWhatMovedMeanwhile(t *testing.T) {

@@ -27,6 +27,7 @@ type dump struct {
 	edits  uint64 // of the mirror, when it began
 	quick  bool   // it takes the digest only, for it to be that of the last agreement
 	again  bool   // another is needed after it
+	void   bool   // what it says may be of the past
 
 	// Set when pieces is closed.
 	digest Digest
@@ -96,8 +97,9 @@ func (l *loop) startDump(ctx context.Context) {
 	l.merged = nil
 	d := &dump{
 		pieces: make(chan []FIBRoute, 1), free: make(chan []FIBRoute, 3),
-		begun: time.Now(), edits: l.edits, quick: l.agreed.edits == l.edits,
+		begun: time.Now(), edits: l.edits, quick: l.agreed.edits == l.edits, again: l.twice,
 	}
+	l.twice = false
 	l.dump = d
 	yield := func(routes []FIBRoute) { d.send(ctx, append(d.buffer(), routes...)) }
 	if d.quick {
@@ -156,6 +158,12 @@ func (l *loop) endDump(d *dump) {
 		return
 	}
 	l.dumpFails = 0
+	if d.void {
+		clear(l.unlike)
+		l.doubtful = false
+		l.resyncSoon(l.lastDump)
+		return
+	}
 	if !l.conclude(d) {
 		return
 	}
@@ -194,6 +202,9 @@ func (l *loop) conclude(d *dump) bool {
 // in several pieces.
 func (l *loop) merge(routes []FIBRoute) {
 	for _, r := range routes {
+		if link, known := l.topology.Links[r.Device]; known && !link.Up && isIPv4(r) {
+			continue // the kernel is about to drop it, without a word
+		}
 		e := l.following(r.Prefix)
 		if e.seenIn != l.dumpCount {
 			e.seenIn, e.seen = l.dumpCount, 0

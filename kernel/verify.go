@@ -191,6 +191,9 @@ func (l *loop) judge(e *entry, addr netip.Addr, a Answer) {
 		l.setState(e, StateInstalled)
 		return
 	}
+	if e.state != StateShadowed && !l.verifier.rivals {
+		l.resyncSoon(l.now) // nothing explains it: the route may not be there
+	}
 	l.setState(e, StateShadowed)
 	l.shadowed[e] = shadow{addr, answer}
 }
