@@ -154,6 +154,7 @@ func ambiguous(ev *Event, have []FIBRoute) bool {
 // onLink follows a link event and says whether next hops have to be resolved anew.
 func (l *loop) onLink(ev *Event) bool {
 	before := l.topology.Links[ev.Link.Index]
+	carries := l.riding[ev.Link.Index] > 0 || l.topology.hasIPv4(ev.Link.Index) // pods' links, which come and go, do not
 	var moved bool
 	if ev.Gone {
 		moved = l.topology.dropLink(ev.Link.Index)
@@ -161,6 +162,7 @@ func (l *loop) onLink(ev *Event) bool {
 		moved = l.topology.setLink(ev.Link)
 	}
 	switch up := ev.Link.Up && !ev.Gone; {
+	case !carries:
 	case before.Up && !up:
 		l.lost(ev.Link.Index, ev.At, func(FIBRoute) bool { return true })
 	case !before.Up && up:

@@ -186,6 +186,29 @@ func TestLinkFallsDuringADump(t *testing.T) {
 	})
 }
 
+// TestPodStartsDuringADump: links that carry nothing of ours come and go with pods, and are no reason to compare again.
+func TestPodStartsDuringADump(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		r := runReconciler(t, testConfig(), f)
+		r.Set([]Change{wanted("20.1.0.0/26", "192.0.2.77")})
+		settle(time.Second)
+		dumps := 0
+		f.setDumping(func() {
+			dumps++
+			f.mu.Lock()
+			f.emit(Event{Kind: EventLink, Link: Link{Index: 9, Name: "cali9", Up: true, Running: true}})
+			f.mu.Unlock()
+			<-time.After(time.Millisecond) // the loop hears of it
+		})
+		f.overrun()
+		settle(time.Second)
+		if dumps != 1 {
+			t.Errorf("%d dumps, want 1", dumps)
+		}
+	})
+}
+
 // TestResyncDoubtsWhatMovedMeanwhile loses the event of one route of a prefix and, while a dump runs that knows of it,
 // changes another route of the same prefix: what is learned of the second must not hide the first.
 func TestResyncDoubtsWhatMovedMeanwhile(t *testing.T) {
