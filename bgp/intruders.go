@@ -5,9 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
-	"os"
 	"slices"
-	"strconv"
 	"time"
 
 	"routed/peering"
@@ -156,14 +154,13 @@ func (e *engine) cut(ctx context.Context, peer netip.Addr) {
 // cut ends the connections that the peer's address has opened to the listeners: GoBGP would wait for the rest of a message
 // for as long as it likes to take, even when it has found a better connection meanwhile.
 func (ls listeners) cut(peer netip.Addr) error {
-	fds, err := os.ReadDir("/proc/self/fd")
+	fds, err := openSockets(func(fd int) bool { return ls.accepted(fd, peer) })
+	for _, fd := range fds {
+		_ = unix.Shutdown(fd, unix.SHUT_RDWR) // ENOTCONN: it has ended by itself
+		_ = unix.Close(fd)
+	}
 	if err != nil {
 		return fmt.Errorf("find the connections of %s: %w", peer, err)
-	}
-	for _, f := range fds {
-		if fd, err := strconv.Atoi(f.Name()); err == nil && ls.accepted(fd, peer) {
-			shutDown(fd, func(fd int) bool { return ls.accepted(fd, peer) })
-		}
 	}
 	return nil
 }
@@ -176,18 +173,6 @@ func (ls listeners) accepted(fd int, peer netip.Addr) bool {
 	}
 	name, err := unix.Getpeername(fd)
 	return err == nil && addrPortOf(name).Addr() == peer.WithZone("")
-}
-
-// shutDown ends a connection under a descriptor of our own, looked at once more: the other may be another's by now.
-func shutDown(fd int, still func(fd int) bool) {
-	own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return
-	}
-	if still(own) {
-		_ = unix.Shutdown(own, unix.SHUT_RDWR) // ENOTCONN: it has ended by itself
-	}
-	_ = unix.Close(own)
 }
 
 // stuck is when a state machine that waits for the peer's next message has waited enough, and what is to be done then.

@@ -1,6 +1,7 @@
 package bgp
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -35,22 +36,16 @@ func openListeners(addrs []netip.Addr, port uint16) (listeners, error) {
 	if len(addrs) == 0 {
 		return nil, nil
 	}
-	fds, err := os.ReadDir("/proc/self/fd")
+	fds, err := openSockets(func(fd int) bool { return listensOn(fd, addrs, port) })
+	var out listeners
+	for _, fd := range fds {
+		out = append(out, listener{fd: fd, addr: boundTo(fd)})
+	}
 	if err != nil {
+		out.close()
 		return nil, fmt.Errorf("find the listening sockets: %w", err)
 	}
-	var out listeners
-	for _, f := range fds {
-		fd, err := strconv.Atoi(f.Name())
-		if err != nil || !listensOn(fd, addrs, port) {
-			continue
-		}
-		if fd, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0); err != nil {
-			out.close()
-			return nil, fmt.Errorf("duplicate a listening socket: %w", err)
-		}
-		l := listener{fd: fd, addr: boundTo(fd)}
-		out = append(out, l)
+	for _, l := range out {
 		if err := l.prepare(); err != nil {
 			out.close()
 			return nil, fmt.Errorf("listening socket %s: %w", l.addr, err)
@@ -60,6 +55,33 @@ func openListeners(addrs []netip.Addr, port uint16) (listeners, error) {
 		if !slices.ContainsFunc(out, func(l listener) bool { return l.addr.Addr() == a.WithZone("") }) {
 			out.close()
 			return nil, fmt.Errorf("the listening socket %s port %d is not among the descriptors of this process", a, port)
+		}
+	}
+	return out, nil
+}
+
+// openSockets finds sockets of this process and gives descriptors of our own for them. They are looked at again under those:
+// the others may be another's by then. When it fails, it gives what it has.
+func openSockets(wanted func(fd int) bool) ([]int, error) {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return nil, err
+	}
+	var out []int
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil || !wanted(fd) {
+			continue
+		}
+		own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		switch {
+		case errors.Is(err, unix.EBADF): // it has ended meanwhile
+		case err != nil:
+			return out, fmt.Errorf("duplicate a descriptor: %w", err)
+		case wanted(own):
+			out = append(out, own)
+		default:
+			_ = unix.Close(own)
 		}
 	}
 	return out, nil

@@ -38,6 +38,15 @@ type Cluster struct {
 	ASN          uint32
 }
 
+// RemotePodCIDRs are the ranges whose lookups go to our table: those of the remote clusters' pods.
+func (c *Config) RemotePodCIDRs() []netip.Prefix {
+	var out []netip.Prefix
+	for _, r := range c.Remotes {
+		out = append(out, r.PodCIDRs...)
+	}
+	return out
+}
+
 // Node is this node. It has at least one address.
 type Node struct {
 	Address  netip.Addr // IPv4: next hop of own blocks, local end of sessions; the zero Addr: it has none

@@ -61,7 +61,7 @@ func promises(t *testing.T, c *Config) {
 	}
 	hold(c.Cluster.Name != "" && len(c.Cluster.PodCIDRs) > 0, "the cluster has a name and pod ranges")
 	hold(c.Node.RouterID.Is4() && c.Node.RouterID != c.Node.Address, "the router ID is its own")
-	for _, p := range podRanges(c) {
+	for _, p := range slices.Concat(c.Cluster.PodCIDRs, c.RemotePodCIDRs()) {
 		hold(p.Addr().Is4() && c.Node.Address.Is4() || p.Addr().Is6() && c.Node.Address6.Is6(), "the node has an address of every family of pods")
 	}
 	hold((len(c.BIRD.Dial) > 0) != (len(c.BIRD.Accept) > 0), "exactly one of dial and accept")

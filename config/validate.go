@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -24,7 +25,7 @@ func (v *validator) config(r *raw) *Config {
 		c.Remotes = append(c.Remotes, v.remote(one))
 	}
 	v.remoteNames(r)
-	c.Node = v.node(r.Node, podRanges(c))
+	c.Node = v.node(r.Node, slices.Concat(c.Cluster.PodCIDRs, c.RemotePodCIDRs()))
 	c.Listen = v.listen(r.Listen, c.Node)
 	c.BIRD = v.bird(r.BIRD, c.Listen)
 	c.Timers = Timers{HoldTime: v.holdTime(r.Timers.HoldTime)}

@@ -6,15 +6,6 @@ import (
 	"strings"
 )
 
-// podRanges are the ranges that routes are for: our own pods' and those of the remote clusters.
-func podRanges(c *Config) []netip.Prefix {
-	out := slices.Clone(c.Cluster.PodCIDRs)
-	for _, r := range c.Remotes {
-		out = append(out, r.PodCIDRs...)
-	}
-	return out
-}
-
 // node gives this node. It must have an address of each family that there are pods of, and may have one of the other.
 func (v *validator) node(r rawNode, pods []netip.Prefix) Node {
 	n := Node{

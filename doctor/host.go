@@ -46,10 +46,7 @@ type Sysctl struct {
 
 // Look reads the host. proc is its /proc. What cannot be read is a fact too.
 func Look(ctx context.Context, cfg *config.Config, owned kernel.Config, fib kernel.FIB, proc fs.FS, uid int) Host {
-	h := Host{Owned: owned, UID: uid}
-	for _, r := range cfg.Remotes {
-		h.Lookups = append(h.Lookups, r.PodCIDRs...)
-	}
+	h := Host{Owned: owned, UID: uid, Lookups: cfg.RemotePodCIDRs()}
 	h.Rules = fact(kernel.SurveyRules(ctx, owned, fib, h.Lookups))
 	h.Table = fact(kernel.SurveyTable(ctx, owned, fib))
 	h.Strays = fact(kernel.StrayRoutes(ctx, owned, fib, h.Lookups))

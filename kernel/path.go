@@ -67,20 +67,9 @@ func SurveyPath(ctx context.Context, cfg Config, n *Netlink, addr netip.Addr, wa
 
 // routesHolding reads the routes of a table to prefixes that hold an address, the most specific first.
 func routesHolding(ctx context.Context, fib FIB, table uint32, addr netip.Addr) ([]FIBRoute, error) {
-	for try := 1; ; try++ {
-		var found []FIBRoute
-		_, err := fib.Routes(ctx, table, func(piece []FIBRoute) {
-			for _, r := range piece {
-				if r.Prefix.Contains(addr) {
-					found = append(found, r)
-				}
-			}
-		})
-		if err == nil || !errors.Is(err, ErrInterrupted) || try == startTries {
-			slices.SortStableFunc(found, func(a, b FIBRoute) int { return cmp.Compare(b.Prefix.Bits(), a.Prefix.Bits()) })
-			return found, err
-		}
-	}
+	found, err := readRoutes(ctx, fib, table, func(r FIBRoute) bool { return r.Prefix.Contains(addr) })
+	slices.SortStableFunc(found, func(a, b FIBRoute) int { return cmp.Compare(b.Prefix.Bits(), a.Prefix.Bits()) })
+	return found, err
 }
 
 // leads says whether a rule leads the lookup of an address to our table.

@@ -148,9 +148,20 @@ func within(p netip.Prefix, several []netip.Prefix) bool {
 
 // readTable dumps a whole table, again when it changed meanwhile.
 func readTable(ctx context.Context, fib FIB, table uint32) ([]FIBRoute, error) {
+	return readRoutes(ctx, fib, table, func(FIBRoute) bool { return true })
+}
+
+// readRoutes reads those routes of a table that are to be kept.
+func readRoutes(ctx context.Context, fib FIB, table uint32, keep func(FIBRoute) bool) ([]FIBRoute, error) {
 	for try := 1; ; try++ {
 		var routes []FIBRoute
-		_, err := fib.Routes(ctx, table, func(piece []FIBRoute) { routes = append(routes, piece...) })
+		_, err := fib.Routes(ctx, table, func(piece []FIBRoute) {
+			for _, r := range piece {
+				if keep(r) {
+					routes = append(routes, r)
+				}
+			}
+		})
 		if err == nil || !errors.Is(err, ErrInterrupted) || try == startTries {
 			return routes, err
 		}

@@ -278,14 +278,7 @@ func (m *mesh) testBlocksOfBothFamilies(t *testing.T) {
 		node := m.Node(name)
 		for _, block := range []netip.Prefix{prefix("%d.1.99.0/26", n), prefix("fd00:%d::99:0/122", n)} {
 			all = append(all, block)
-			began := time.Now()
-			must(t, node.AddBlock(m.ctx, block))
-			must(t, m.WaitMesh(m.ctx))
-			m.wantWithin(t, monitors, node, began, block, false)
-			began = time.Now()
-			must(t, node.RemoveBlock(m.ctx, block))
-			must(t, m.WaitMesh(m.ctx))
-			m.wantWithin(t, monitors, node, began, block, true)
+			m.wantBlockAndWithdrawal(t, monitors, node, block)
 		}
 	}
 	must(t, monitors.Close())

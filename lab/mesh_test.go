@@ -284,6 +284,17 @@ func (m *mesh) testBlock(t *testing.T) {
 	monitors, err := m.MonitorAll(m.ctx)
 	must(t, err)
 
+	m.wantBlockAndWithdrawal(t, monitors, node, block)
+
+	must(t, monitors.Close())
+	if lost := monitors.Lost(func(r lab.Route) bool { return r.Dst != block && isMesh(r) }); len(lost) > 0 {
+		t.Errorf("other routes were lost: %s", strings.Join(lost, "\n"))
+	}
+}
+
+// wantBlockAndWithdrawal has a node's BIRD announce a block and withdraw it.
+func (m *mesh) wantBlockAndWithdrawal(t *testing.T, monitors lab.Monitors, node *lab.Node, block netip.Prefix) {
+	t.Helper()
 	began := time.Now() // BIRD sends its UPDATE later than this
 	must(t, node.AddBlock(m.ctx, block))
 	must(t, m.WaitMesh(m.ctx))
@@ -293,11 +304,6 @@ func (m *mesh) testBlock(t *testing.T) {
 	must(t, node.RemoveBlock(m.ctx, block))
 	must(t, m.WaitMesh(m.ctx))
 	m.wantWithin(t, monitors, node, began, block, true)
-
-	must(t, monitors.Close())
-	if lost := monitors.Lost(func(r lab.Route) bool { return r.Dst != block && isMesh(r) }); len(lost) > 0 {
-		t.Errorf("other routes were lost: %s", strings.Join(lost, "\n"))
-	}
 }
 
 // wantWithin checks when the block came to, or went from, the kernels of the other clusters.

@@ -1,6 +1,7 @@
 package peering
 
 import (
+	"cmp"
 	"net/netip"
 	"strings"
 	"time"
@@ -99,3 +100,6 @@ type Peer struct {
 	HoldTime time.Duration // proposed hold time; the keepalive interval is a third of it
 	Password Password      // of TCP MD5 (RFC 2385), both ways; none: not signed
 }
+
+// Node tells the node that a peer is from the others of its cluster: peers of one name are one node.
+func (p Peer) Node() string { return cmp.Or(p.Name, p.Addr.String()) }

@@ -93,12 +93,12 @@ func (p *peer) countOf(nextHop netip.Addr) int {
 
 // fullest is countOf the node that has the most.
 func (p *peer) fullest() int {
-	most := 0
-	for hop := range p.hops {
-		most = max(most, p.hops[hop])
-	}
 	if p.hops == nil {
-		most = p.count[0] + p.count[1]
+		return p.count[0] + p.count[1]
+	}
+	most := 0
+	for _, n := range p.hops {
+		most = max(most, n)
 	}
 	return most
 }

@@ -160,7 +160,7 @@ func (c *cluster) status(peers []PeerStatus) ClusterStatus {
 	for _, p := range peers {
 		s.Fullest = max(s.Fullest, p.Fullest)
 		s.Reflected = s.Reflected || p.Peer.Role == RoleReflector
-		node := cmp.Or(p.Peer.Name, p.Peer.Addr.String())
+		node := p.Peer.Node()
 		others, known := up[node]
 		up[node] = p.Up && (others || !known)
 	}

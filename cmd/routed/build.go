@@ -266,12 +266,3 @@ func kernelConfig(cfg *config.Config, log *slog.Logger, observer kernel.Observer
 		ResyncInterval: cfg.Kernel.ResyncInterval, Log: log, Observer: observer,
 	}
 }
-
-// remoteCIDRs are the ranges whose lookups go to our table.
-func remoteCIDRs(cfg *config.Config) []netip.Prefix {
-	var out []netip.Prefix
-	for _, r := range cfg.Remotes {
-		out = append(out, r.PodCIDRs...)
-	}
-	return out
-}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"net/netip"
@@ -73,7 +72,7 @@ func printMeaning(out io.Writer, path string, cfg *config.Config, roster peering
 			line("", "%s", peerMeaning(p))
 		}
 	}
-	for _, cidr := range remoteCIDRs(cfg) {
+	for _, cidr := range cfg.RemotePodCIDRs() {
 		if cfg.Kernel.Table != config.TableMain {
 			line("rule", "to %s lookup %d pref %d", cidr, cfg.Kernel.Table, cfg.Kernel.RulePriority)
 		}
@@ -115,7 +114,7 @@ func clusterMeaning(c peering.Cluster) string {
 func countNodes(peers []peering.Peer) int {
 	names := map[string]bool{}
 	for _, p := range peers {
-		names[cmp.Or(p.Name, p.Addr.String())] = true
+		names[p.Node()] = true
 	}
 	return len(names)
 }

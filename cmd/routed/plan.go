@@ -51,7 +51,7 @@ func printPlan(ctx context.Context, out io.Writer, path string) (pending bool, e
 		return false, err
 	}
 	owned := kernelConfig(cfg, nil, nil)
-	p, err := kernel.MakePlan(ctx, owned, fib, wanted, remoteCIDRs(cfg), known)
+	p, err := kernel.MakePlan(ctx, owned, fib, wanted, cfg.RemotePodCIDRs(), known)
 	if err != nil {
 		return false, err
 	}
@@ -93,7 +93,7 @@ func wantedRoutes(ctx context.Context, out io.Writer, cfg *config.Config) (wante
 // printStrays lists the routes of others in main for pods of remote clusters. They are not in the way, since the lookup of
 // our table comes first, but they rot.
 func printStrays(ctx context.Context, out io.Writer, cfg *config.Config, fib *kernel.Netlink) error {
-	strays, err := kernel.StrayRoutes(ctx, kernelConfig(cfg, nil, nil), fib, remoteCIDRs(cfg))
+	strays, err := kernel.StrayRoutes(ctx, kernelConfig(cfg, nil, nil), fib, cfg.RemotePodCIDRs())
 	if err != nil || len(strays) == 0 {
 		return err
 	}

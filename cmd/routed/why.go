@@ -45,7 +45,7 @@ func (d *daemon) survey(ctx context.Context, cfg *config.Config, f *why.Facts) {
 		f.Failure = d.failure(want.Prefix)
 	}
 	f.Findings = doctor.ExaminePath(doctor.LookOnPath(
-		ctx, owned, d.netlink, os.DirFS("/proc"), remoteCIDRs(cfg), f.Address, f.Kernel.Link.Name))
+		ctx, owned, d.netlink, os.DirFS("/proc"), cfg.RemotePodCIDRs(), f.Address, f.Kernel.Link.Name))
 }
 
 // failure is why the reconciler has not brought a route into the kernel.
