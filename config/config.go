@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"time"
@@ -52,6 +53,14 @@ type Node struct {
 	Address  netip.Addr // IPv4: next hop of own blocks, local end of sessions; the zero Addr: it has none
 	Address6 netip.Addr // IPv6, likewise
 	RouterID netip.Addr // BGP Identifier, IPv4 in form; never equal to Address, which the local BIRD uses
+}
+
+// AddressFor is the node's address of the family of a, or else its only one.
+func (n Node) AddressFor(a netip.Addr) netip.Addr {
+	if a.Is6() {
+		return cmp.Or(n.Address6, n.Address)
+	}
+	return cmp.Or(n.Address, n.Address6)
 }
 
 // Addresses lists the addresses that the node has, IPv4 first.

@@ -29,7 +29,7 @@ const (
 // Explain follows the way.
 func Explain(f Facts) admin.Why {
 	w := way{Facts: f, out: admin.Why{
-		At: f.At, Address: f.Address, Node: admin.WhyNode{Cluster: f.Config.Cluster.Name, Address: f.Config.Node.Address},
+		At: f.At, Address: f.Address, Node: admin.WhyNode{Cluster: f.Config.Cluster.Name, Address: f.Config.Node.AddressFor(f.Address)},
 	}}
 	h, known := f.home()
 	w.out.Cluster = h.cluster

@@ -423,6 +423,27 @@ func TestAfterTheBrokenStep(t *testing.T) {
 	}
 }
 
+// The way begins at the node's address of that family, or else at the one it has.
+func TestNodeOfEitherFamily(t *testing.T) {
+	v4, v6 := ip("9.111.255.21"), ip("fd00:9::21")
+	for _, tc := range []struct {
+		node config.Node
+		to   string
+		want netip.Addr
+	}{
+		{config.Node{Address: v4, Address6: v6}, "20.1.9.5", v4},
+		{config.Node{Address: v4, Address6: v6}, "fd00:20::5", v6},
+		{config.Node{Address6: v6}, "20.1.9.5", v6},
+		{config.Node{Address: v4}, "fd00:20::5", v4},
+	} {
+		f := base(tc.to)
+		f.Config.Node = tc.node
+		if got := Explain(f).Node.Address; got != tc.want {
+			t.Errorf("to %s from %v, want %v", tc.to, got, tc.want)
+		}
+	}
+}
+
 func TestRefusalsHaveRemedies(t *testing.T) {
 	reflector := nodeA
 	reflector.Role = peering.RoleReflector
