@@ -3,6 +3,7 @@ package probe
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"golang.org/x/net/icmp"
@@ -41,8 +42,9 @@ func asReply(b []byte, six bool) []byte {
 }
 
 // quoting is an error message about a packet, of which it quotes so many bytes beyond the header of IP.
-func quoting(tb testing.TB, six bool, mtu int, request []byte, bytesOfIt int) []byte {
+func quoting(tb testing.TB, six bool, request []byte, bytesOfIt int) []byte {
 	tb.Helper()
+	const mtu = 1300
 	from, to := ends(six)
 	request = request[:min(bytesOfIt, len(request))]
 	var m icmp.Message
@@ -51,20 +53,20 @@ func quoting(tb testing.TB, six bool, mtu int, request []byte, bytesOfIt int) []
 		header[0], header[6] = 6<<4, protocolICMPv6
 		copy(header[8:], from.AsSlice())
 		copy(header[24:], to.AsSlice())
-		m = icmp.Message{Type: ipv6.ICMPTypePacketTooBig, Body: &icmp.PacketTooBig{MTU: mtu, Data: append(header, request...)}}
+		m = icmp.Message{Type: ipv6.ICMPTypePacketTooBig, Body: &icmp.PacketTooBig{MTU: mtu, Data: slices.Concat(header, request)}}
 	} else {
 		header := make([]byte, headerIPv4)
 		header[0], header[9] = 4<<4|5, protocolICMP
 		copy(header[12:], from.AsSlice())
 		copy(header[16:], to.AsSlice())
-		m = icmp.Message{Type: ipv4.ICMPTypeDestinationUnreachable, Code: 4, Body: &icmp.DstUnreach{Data: append(header, request...)}}
+		m = icmp.Message{Type: ipv4.ICMPTypeDestinationUnreachable, Code: 4, Body: &icmp.DstUnreach{Data: slices.Concat(header, request)}}
 	}
 	b, err := m.Marshal(nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	if !six {
-		b[6], b[7] = byte(mtu>>8), byte(mtu)
+		b[6], b[7] = byte(mtu>>8), byte(mtu&0xff)
 	}
 	return b
 }
@@ -87,17 +89,17 @@ func TestMessages(t *testing.T) {
 		check(t, !ours, "a request")
 
 		for _, quoted := range []int{8, 15, 16, 500} {
-			a, ours = parse(router, quoting(t, six, 1300, b, quoted), testID)
+			a, ours = parse(router, quoting(t, six, b, quoted), testID)
 			check(t, ours && a.kind == tooBig && a.mtu == 1300 && a.about(e), six, quoted, a)
 			equal(t, quoted >= 16, a.quoted)
 		}
-		_, ours = parse(router, quoting(t, six, 1300, b, 7), testID)
+		_, ours = parse(router, quoting(t, six, b, 7), testID)
 		check(t, !ours, "too little is quoted")
-		_, ours = parse(router, quoting(t, six, 1300, asReply(b, six), 64), testID)
+		_, ours = parse(router, quoting(t, six, asReply(b, six), 64), testID)
 		check(t, !ours, "a reply is quoted")
 		other := *e
 		other.nonce++
-		a, _ = parse(router, quoting(t, six, 1300, b, 64), testID)
+		a, _ = parse(router, quoting(t, six, b, 64), testID)
 		check(t, !a.about(&other), "another nonce is quoted")
 	}
 }
@@ -107,7 +109,7 @@ func FuzzParse(f *testing.F) {
 	for _, six := range []bool{false, true} {
 		_, b := request(f, six, 200)
 		f.Add(six, asReply(b, six))
-		f.Add(six, quoting(f, six, 1300, b, 64))
+		f.Add(six, quoting(f, six, b, 64))
 	}
 	f.Fuzz(func(t *testing.T, six bool, b []byte) {
 		from, _ := ends(six)

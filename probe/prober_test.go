@@ -115,7 +115,7 @@ func newBench(t *testing.T, f *fakeNet, local ...netip.Addr) *bench {
 	b := &bench{net: f, log: &bytes.Buffer{}}
 	b.Prober = New(Config{Local: local, Log: slog.New(slog.NewTextHandler(b.log, nil))})
 	b.open = f.open
-	b.Prober.links = func(string) (links, error) { return links{mtus: []int{9000, f.device}, podMTU: 1480}, nil }
+	b.links = func(string) (links, error) { return links{mtus: []int{9000, f.device}, podMTU: 1480}, nil }
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- b.Run(ctx) }()
