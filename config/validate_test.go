@@ -369,8 +369,10 @@ func TestProbe(t *testing.T) {
 		probe("timeout: 99ms", `12 probe.timeout: "99ms" is not a duration from 100ms to 10s, `+timeout),
 		probe("timeout: 11s", `12 probe.timeout: "11s" is not a duration from 100ms to 10s, `+timeout),
 		probe("timeout: 1", `12 probe.timeout: "1" is not a duration from 100ms to 10s, `+timeout),
-		{"longer than the interval", "", "probe: {interval: 5s, timeout: 6s}\n",
-			one(`13:32 probe.timeout: "6s" is not a duration from 100ms to 5s, ` + timeout)},
+		{
+			"longer than the interval", "", "probe: {interval: 5s, timeout: 6s}\n",
+			one(`13:32 probe.timeout: "6s" is not a duration from 100ms to 5s, ` + timeout),
+		},
 		probe("pathMTU: false", ""),
 		probe("pathMTU: 1500", `12 probe.pathMTU: "1500" is not true or false`),
 		probe("pathMTU: yes please", `12 probe.pathMTU: "yes please" is not true or false`),

@@ -49,6 +49,7 @@ func (d *daemon) Status(ctx context.Context) (admin.Status, error) {
 		Clusters: []admin.Cluster{},
 		Kernel:   admin.KernelFrom(k, cfg.Kernel.Table, cfg.Kernel.Protocol),
 		Guard:    admin.GuardFrom(d.guard.Status()),
+		Probe:    admin.ProbeFrom(d.prober.Status()),
 		Config:   d.settings.status(),
 	}
 	s.KeysRefused, s.KeyRefusal = keysRefused(speaker)
