@@ -300,10 +300,7 @@ func (e *engine) wake() time.Time {
 
 // status is the picture, targets by address.
 func (e *engine) status() Status {
-	s := Status{Settings: e.set, Round: max(e.set.Interval, time.Duration(len(e.targets))*e.gap())}
-	if e.set.PathMTU {
-		s.PodMTU = e.links.podMTU
-	}
+	s := Status{Settings: e.set, Round: max(e.set.Interval, time.Duration(len(e.targets))*e.gap()), PodMTU: e.podMTU()}
 	s.Targets = make([]TargetStatus, 0, len(e.targets))
 	for _, t := range e.targets {
 		s.Targets = append(s.Targets, t.status())
@@ -312,6 +309,14 @@ func (e *engine) status() Status {
 		return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), a.Addr.Compare(b.Addr))
 	})
 	return s
+}
+
+// podMTU is what pods may send, where that is to be compared with anything.
+func (e *engine) podMTU() int {
+	if !e.set.PathMTU {
+		return 0
+	}
+	return e.links.podMTU
 }
 
 func (t *target) status() TargetStatus {

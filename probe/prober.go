@@ -121,6 +121,13 @@ func (p *Prober) Target(a netip.Addr) (TargetStatus, bool) {
 	return t.status(), true
 }
 
+// PodMTU is that of Status.
+func (p *Prober) PodMTU() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.engine.podMTU()
+}
+
 // errRanBefore is the misuse of a Prober that has run already.
 var errRanBefore = errors.New("probe: a Prober runs once")
 
