@@ -19,6 +19,9 @@ type PathSurvey struct {
 	Decision Decision
 	Link     Link     // by which the packet leaves; zero: it does not
 	Neighbor Neighbor // that it leaves to; zero: the link or the answer has none
+
+	Rules  RuleSurvey // of those that decide lookups of the address; Unwanted ones are in the way of nobody, and left out
+	Strays []Stray    // that hold the address
 }
 
 // Decision is what the kernel does with a packet from this host to an address, and why.
@@ -31,9 +34,9 @@ type Decision struct {
 	Text   string   // the route in iproute2's words, or the kernel's refusal
 }
 
-// SurveyPath reads what becomes of packets to an address, and how that stands to the route that is wanted; the zero Route:
-// none is.
-func SurveyPath(ctx context.Context, cfg Config, n *Netlink, addr netip.Addr, want Route) (PathSurvey, error) {
+// SurveyPath reads, once, what becomes of packets to an address, and how that stands to the route that is wanted; the zero
+// Route: none is. lookups are the ranges whose lookups should go to the table.
+func SurveyPath(ctx context.Context, cfg Config, n *Netlink, addr netip.Addr, want Route, lookups []netip.Prefix) (PathSurvey, error) {
 	topology, err := n.Topology(ctx)
 	if err != nil {
 		return PathSurvey{}, err
@@ -42,34 +45,42 @@ func SurveyPath(ctx context.Context, cfg Config, n *Netlink, addr netip.Addr, wa
 	if err != nil {
 		return PathSurvey{}, err
 	}
-	holding, err := routesHolding(ctx, n, cfg.Table, addr)
+	table, inMain, err := routesHolding(ctx, n, cfg.Table, addr)
 	if err != nil {
 		return PathSurvey{}, err
 	}
 	o := cfg.owner()
-	s := PathSurvey{Leads: o.leads(rules, addr), Decision: o.decision(rules, addr, n.Lookup([]netip.Addr{addr})[0], n.Match(addr), topology)}
-	for _, r := range holding {
+	lookups = slices.DeleteFunc(slices.Clone(lookups), func(p netip.Prefix) bool { return !p.Contains(addr) })
+	s := PathSurvey{
+		Leads: o.leads(rules, addr), Decision: o.decision(rules, addr, n.Lookup([]netip.Addr{addr})[0], n.Match(addr), topology),
+		Rules: o.surveyRules(rules, lookups), Strays: o.strays(table, inMain, lookups, topology),
+	}
+	s.Rules.Unwanted, s.Rules.Ahead = nil, s.Decision.Ahead
+	for _, r := range table {
 		s.Holds = append(s.Holds, routeText(r, topology.DeviceName(r.Device)))
 	}
 	if want.NextHop.IsValid() {
-		s.Wanted = o.planRoutes(topology, []Route{want}, holding, true).Routes[0]
+		s.Wanted = o.planRoutes(topology, []Route{want}, table, true).Routes[0]
 	}
 	s.Link = topology.Links[s.Decision.Answer.Route.Device]
 	if s.Link.Index > 0 && !s.Link.Loopback {
-		to := s.Decision.Answer.Route.Gateway
-		if !to.IsValid() {
-			to = addr
-		}
-		s.Neighbor, err = n.Neighbor(ctx, s.Link.Index, to)
+		s.Neighbor, err = n.Neighbor(ctx, s.Link.Index, cmp.Or(s.Decision.Answer.Route.Gateway, addr))
 	}
 	return s, err
 }
 
-// routesHolding reads the routes of a table to prefixes that hold an address, the most specific first.
-func routesHolding(ctx context.Context, fib FIB, table uint32, addr netip.Addr) ([]FIBRoute, error) {
-	found, err := readRoutes(ctx, fib, table, func(r FIBRoute) bool { return r.Prefix.Contains(addr) })
-	slices.SortStableFunc(found, func(a, b FIBRoute) int { return cmp.Compare(b.Prefix.Bits(), a.Prefix.Bits()) })
-	return found, err
+// routesHolding reads the routes of our table and of main to prefixes that hold an address, the most specific first.
+func routesHolding(ctx context.Context, fib FIB, table uint32, addr netip.Addr) (ours, inMain []FIBRoute, err error) {
+	read := func(table uint32) ([]FIBRoute, error) {
+		found, err := readRoutes(ctx, fib, table, func(r FIBRoute) bool { return r.Prefix.Contains(addr) })
+		slices.SortStableFunc(found, func(a, b FIBRoute) int { return cmp.Compare(b.Prefix.Bits(), a.Prefix.Bits()) })
+		return found, err
+	}
+	if ours, err = read(table); err != nil || table == mainTable {
+		return ours, ours, err
+	}
+	inMain, err = read(mainTable)
+	return ours, inMain, err
 }
 
 // leads says whether a rule leads the lookup of an address to our table.
@@ -89,7 +100,7 @@ func (o owner) decision(rules []Rule, addr netip.Addr, answer, match Answer, t T
 	host := []netip.Prefix{netip.PrefixFrom(addr, addr.BitLen())}
 	for _, r := range rules {
 		meets := r.IPv6 == addr.Is6() && !r.Narrow && (!r.To.IsValid() || r.To.Contains(addr))
-		if o.outranks(r, host) {
+		if meets && o.outranks(r, host) {
 			d.Ahead = append(d.Ahead, r)
 		}
 		if answer.Err == nil && d.Rule.Table == 0 && meets && r.Table == answer.Table {

@@ -37,7 +37,7 @@ func (d *daemon) survey(ctx context.Context, cfg *config.Config, f *why.Facts) {
 		r := f.Mesh.Routes[0]
 		want = kernel.Route{Prefix: r.Prefix, NextHop: r.NextHop, Group: r.Cluster}
 	}
-	f.Kernel, f.KernelErr = kernel.SurveyPath(ctx, owned, d.netlink, f.Address, want)
+	f.Kernel, f.KernelErr = kernel.SurveyPath(ctx, owned, d.netlink, f.Address, want, cfg.RemotePodCIDRs())
 	if !want.NextHop.IsValid() {
 		return
 	}
@@ -45,7 +45,7 @@ func (d *daemon) survey(ctx context.Context, cfg *config.Config, f *why.Facts) {
 		f.Failure = d.failure(want.Prefix)
 	}
 	f.Findings = doctor.ExaminePath(doctor.LookOnPath(
-		ctx, owned, d.netlink, os.DirFS("/proc"), cfg.RemotePodCIDRs(), f.Address, f.Kernel.Link.Name))
+		owned, f.Kernel, f.KernelErr, os.DirFS("/proc"), cfg.RemotePodCIDRs(), f.Address))
 }
 
 // failure is why the reconciler has not brought a route into the kernel.
