@@ -14,14 +14,14 @@ import (
 // is wanted.
 type PathSurvey struct {
 	Wanted   RouteStatus // against the table as it is now
-	Holds    []string    // what the table has to prefixes that hold the address, in iproute2's words, the most specific first
+	Holds    []string    // what the table has to the address, in iproute2's words, the most specific first; where that is as wanted, it alone
 	Leads    bool        // a rule leads the lookup of the address to the table
 	Decision Decision
 	Link     Link     // by which the packet leaves; zero: it does not
 	Neighbor Neighbor // that it leaves to; zero: the link or the answer has none
 
 	Rules  RuleSurvey // of those that decide lookups of the address; Unwanted ones are in the way of nobody, and left out
-	Strays []Stray    // that hold the address
+	Strays []Stray    // that hold the address, where a route is wanted
 }
 
 // Decision is what the kernel does with a packet from this host to an address, and why.
@@ -35,7 +35,8 @@ type Decision struct {
 }
 
 // SurveyPath reads, once, what becomes of packets to an address, and how that stands to the route that is wanted; the zero
-// Route: none is. lookups are the ranges whose lookups should go to the table.
+// Route: none is. lookups are the ranges whose lookups should go to the table. Where the kernel answers with the wanted route
+// the table, which may be large, is not read.
 func SurveyPath(ctx context.Context, cfg Config, n *Netlink, addr netip.Addr, want Route, lookups []netip.Prefix) (PathSurvey, error) {
 	topology, err := n.Topology(ctx)
 	if err != nil {
@@ -45,42 +46,52 @@ func SurveyPath(ctx context.Context, cfg Config, n *Netlink, addr netip.Addr, wa
 	if err != nil {
 		return PathSurvey{}, err
 	}
-	table, inMain, err := routesHolding(ctx, n, cfg.Table, addr)
-	if err != nil {
-		return PathSurvey{}, err
-	}
 	o := cfg.owner()
 	lookups = slices.DeleteFunc(slices.Clone(lookups), func(p netip.Prefix) bool { return !p.Contains(addr) })
 	s := PathSurvey{
-		Leads: o.leads(rules, addr), Decision: o.decision(rules, addr, n.Lookup([]netip.Addr{addr})[0], n.Match(addr), topology),
-		Rules: o.surveyRules(rules, lookups), Strays: o.strays(table, inMain, lookups, topology),
+		Leads: o.leads(rules, addr), Rules: o.surveyRules(rules, lookups),
+		Decision: o.decision(rules, addr, n.Lookup([]netip.Addr{addr})[0], n.Match(addr), topology),
 	}
 	s.Rules.Unwanted, s.Rules.Ahead = nil, s.Decision.Ahead
-	for _, r := range table {
-		s.Holds = append(s.Holds, routeText(r, topology.DeviceName(r.Device)))
-	}
 	if want.NextHop.IsValid() {
-		s.Wanted = o.planRoutes(topology, []Route{want}, table, true).Routes[0]
+		err = s.surveyWanted(ctx, o, n, addr, want, lookups, topology)
 	}
 	s.Link = topology.Links[s.Decision.Answer.Route.Device]
-	if s.Link.Index > 0 && !s.Link.Loopback {
+	if err == nil && s.Link.Index > 0 && !s.Link.Loopback {
 		s.Neighbor, err = n.Neighbor(ctx, s.Link.Index, cmp.Or(s.Decision.Answer.Route.Gateway, addr))
 	}
 	return s, err
 }
 
-// routesHolding reads the routes of our table and of main to prefixes that hold an address, the most specific first.
-func routesHolding(ctx context.Context, fib FIB, table uint32, addr netip.Addr) (ours, inMain []FIBRoute, err error) {
-	read := func(table uint32) ([]FIBRoute, error) {
-		found, err := readRoutes(ctx, fib, table, func(r FIBRoute) bool { return r.Prefix.Contains(addr) })
-		slices.SortStableFunc(found, func(a, b FIBRoute) int { return cmp.Compare(b.Prefix.Bits(), a.Prefix.Bits()) })
-		return found, err
+// surveyWanted reads how the tables stand to the wanted route.
+func (s *PathSurvey) surveyWanted(
+	ctx context.Context, o owner, fib FIB, addr netip.Addr, want Route, lookups []netip.Prefix, t Topology,
+) error {
+	inMain, err := routesHolding(ctx, fib, mainTable, addr)
+	if err != nil {
+		return err
 	}
-	if ours, err = read(table); err != nil || table == mainTable {
-		return ours, ours, err
+	table := []FIBRoute{s.Decision.Match}
+	s.Wanted = o.planRoutes(t, []Route{want}, table, true).Routes[0]
+	s.Strays = o.strays(table, inMain, lookups, t)
+	if !s.Decision.Ours || s.Wanted.State != StateInstalled || len(s.Strays) > 0 { // only the table can tell
+		if table, err = routesHolding(ctx, fib, o.table, addr); err != nil {
+			return err
+		}
+		s.Wanted = o.planRoutes(t, []Route{want}, table, true).Routes[0]
+		s.Strays = o.strays(table, inMain, lookups, t)
 	}
-	inMain, err = read(mainTable)
-	return ours, inMain, err
+	for _, r := range table {
+		s.Holds = append(s.Holds, routeText(r, t.DeviceName(r.Device)))
+	}
+	return nil
+}
+
+// routesHolding reads the routes of a table to prefixes that hold an address, the most specific first.
+func routesHolding(ctx context.Context, fib FIB, table uint32, addr netip.Addr) ([]FIBRoute, error) {
+	found, err := readRoutes(ctx, fib, table, func(r FIBRoute) bool { return r.Prefix.Contains(addr) })
+	slices.SortStableFunc(found, func(a, b FIBRoute) int { return cmp.Compare(b.Prefix.Bits(), a.Prefix.Bits()) })
+	return found, err
 }
 
 // leads says whether a rule leads the lookup of an address to our table.

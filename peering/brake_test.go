@@ -43,7 +43,7 @@ func (x *tester) wantHeld(n int) {
 		x.Fatalf("%d held until %s, want %d", c.Held, c.HeldUntil, n)
 	}
 	marked := 0
-	for _, r := range x.m.Routes() {
+	for r := range x.m.Routes() {
 		if !r.HeldSince.IsZero() {
 			marked++
 		}

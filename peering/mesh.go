@@ -100,7 +100,7 @@ func (m *Mesh) Apply(now time.Time, u Update) Changes {
 		m.announce(now, p, a)
 	}
 	for _, prefix := range u.Withdraw {
-		delete(p.refused, prefix)
+		p.refused.drop(prefix)
 		m.lose(now, p, prefix)
 	}
 	if u.EndOfRIB != 0 {
@@ -219,7 +219,7 @@ func (m *Mesh) sessionDown(now time.Time, p *peer, reason string) {
 	}
 	p.up, p.since, p.reason, p.graceEnd = false, now, reason, time.Time{}
 	p.flaps++
-	clear(p.refused)
+	p.refused.clear()
 	delete(m.limited, p)
 	kept := 0
 	for b := range p.blocks {
@@ -252,7 +252,7 @@ func (m *Mesh) announce(now time.Time, p *peer, a Announcement) {
 		m.refuse(now, p, a, v)
 		return
 	}
-	delete(p.refused, a.Prefix)
+	p.refused.drop(a.Prefix)
 	fresh := path{peer: p, nextHop: a.NextHop}
 	if b != nil {
 		if old := b.of(p); old != nil && *old == fresh {

@@ -205,7 +205,7 @@ func TestTwoNodesAnnounceOneBlock(t *testing.T) {
 	if s.Conflicts != 1 {
 		t.Errorf("%d conflicts, want 1", s.Conflicts)
 	}
-	if r := x.m.Routes(); len(r) != 1 || !slices.Equal(r[0].Rivals, []netip.Addr{nodeB}) {
+	if r := slices.Collect(x.m.Routes()); len(r) != 1 || !slices.Equal(r[0].Rivals, []netip.Addr{nodeB}) {
 		t.Errorf("routes %+v, want rival %s", r, nodeB)
 	}
 	x.down(nodeA) // fresh beats stale

@@ -42,20 +42,11 @@ func (d *daemon) survey(ctx context.Context, cfg *config.Config, f *why.Facts) {
 		return
 	}
 	if f.Kernel.Wanted.State != kernel.StateInstalled {
-		f.Failure = d.failure(want.Prefix)
+		r, _ := d.reconciler.Route(want.Prefix)
+		f.Failure = r.Err
 	}
 	f.Findings = doctor.ExaminePath(doctor.LookOnPath(
 		owned, f.Kernel, f.KernelErr, os.DirFS("/proc"), cfg.RemotePodCIDRs(), f.Address))
-}
-
-// failure is why the reconciler has not brought a route into the kernel.
-func (d *daemon) failure(prefix netip.Prefix) string {
-	for _, r := range d.reconciler.Routes() {
-		if r.Route.Prefix == prefix {
-			return r.Err
-		}
-	}
-	return ""
 }
 
 // fillReasons says why sessions are down, where the speaker knows better than the mesh.
