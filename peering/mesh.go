@@ -45,6 +45,8 @@ type Mesh struct {
 	byDeadline bool
 	nextExpiry time.Time // no stale path expires before; zero: none will
 	nextDrop   time.Time // no reflector's grace is over before; zero: none is running
+	nextNews   time.Time // no news are due before; zero: there are none
+	news       map[string]*news
 
 	ch       Changes             // of the step under way
 	touched  []touch             // in the step under way
@@ -64,6 +66,7 @@ func NewMesh(cfg Config, now time.Time) *Mesh {
 		evidence: map[netip.Prefix]bool{},
 		brakes:   map[*brake]struct{}{},
 		limited:  map[*peer]struct{}{},
+		news:     map[string]*news{},
 	}
 }
 
@@ -178,6 +181,9 @@ func (m *Mesh) Next() time.Time {
 	}
 	if !m.nextDrop.IsZero() {
 		sooner(m.nextDrop)
+	}
+	if !m.nextNews.IsZero() {
+		sooner(m.nextNews)
 	}
 	for b := range m.brakes {
 		sooner(b.next())
@@ -417,6 +423,7 @@ func (m *Mesh) finish(now time.Time) Changes {
 	if m.converged.IsZero() && !m.ownKnown.IsZero() {
 		m.latchConverged(now)
 	}
+	m.tellNews(now)
 	ch := m.ch
 	m.ch = Changes{}
 	return ch

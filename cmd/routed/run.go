@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"sync"
 
 	"routed/config"
 	"routed/peering"
@@ -26,12 +27,18 @@ func newRunCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			log, err := newLogger(cmd.ErrOrStderr(), format, atomic)
+			bound, err := newLogger(cmd.ErrOrStderr(), format, atomic)
 			if err != nil {
 				return err
 			}
 			lvl := logLevel{AtomicLevel: atomic, fixed: cmd.Flags().Changed("log-level")}
-			return runDaemon(cmd.Context(), path, log, lvl)
+			bounding, stop := context.WithCancel(context.WithoutCancel(cmd.Context()))
+			var wg sync.WaitGroup
+			wg.Go(func() { bound.run(bounding) })
+			err = runDaemon(cmd.Context(), path, slog.New(bound), lvl)
+			stop()
+			wg.Wait()
+			return err
 		},
 	}
 	configFlag(cmd, &path)
