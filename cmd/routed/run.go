@@ -44,6 +44,8 @@ func newRunCommand() *cobra.Command {
 	configFlag(cmd, &path)
 	cmd.Flags().StringVar(&format, "log-format", defaultLogFormat(), "json or console")
 	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error; wins over log.level of the configuration")
+	completeWords(cmd, "log-format", "json", "console")
+	completeWords(cmd, "log-level", "debug", "info", "warn", "error")
 	return cmd
 }
 
