@@ -35,10 +35,10 @@ bench: deps build ## routed beside BIRD 1.6, BIRD 2 and FRR, in one run; BENCH_F
 
 bench-scale: deps build ## the same with up to 1,000 sessions, and with 100,000 routes of two reflectors
 	CGO_ENABLED=0 $(GO) build -o bin/bench ./lab/bench
-	bin/bench -routed bin/routed -competitors routed,bird2,frr -parts sessions,reflectors -idle 10s $(BENCH_FLAGS)
+	bin/bench -routed bin/routed -competitors routed,bird2,frr -parts sessions,reflectors,scrape -idle 10s $(BENCH_FLAGS)
 
 gobench: ## the Go benchmarks, of a real table as root; BENCH=REGEXP for some of them
-	$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem ./kernel ./peering
+	$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem ./kernel ./peering ./metrics
 
 soak: ## ten minutes of everything that can happen to a route table, as root
 	ROUTED_SOAK=$(or $(SOAKTIME),10m) $(GO) test -count=1 -timeout 60m -run '^TestKernelSoak$$' -v ./kernel

@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"context"
 	"io/fs"
 	"net/netip"
 	"slices"
@@ -9,20 +8,15 @@ import (
 	"routed/kernel"
 )
 
-// LookOnPath reads of the host what concerns packets to one address, inside one of the given ranges, that leave by a device.
-func LookOnPath(
-	ctx context.Context, owned kernel.Config, fib kernel.FIB, proc fs.FS, ranges []netip.Prefix, addr netip.Addr, device string,
-) Host {
+// LookOnPath reads of the host what concerns packets to one address inside one of the given ranges, beside what a survey of
+// the path, or why there is none, says already.
+func LookOnPath(owned kernel.Config, survey kernel.PathSurvey, surveyErr error, proc fs.FS, ranges []netip.Prefix, addr netip.Addr) Host {
 	h := Host{Owned: owned, Lookups: slices.DeleteFunc(slices.Clone(ranges), func(p netip.Prefix) bool { return !p.Contains(addr) })}
-	h.Rules = fact(kernel.SurveyRules(ctx, owned, fib, h.Lookups))
-	h.Rules.Value.Unwanted = nil // in the way of nobody
-	h.Rules.Value.Ahead = slices.DeleteFunc(h.Rules.Value.Ahead, func(r kernel.Rule) bool {
-		return r.IPv6 != addr.Is6() || r.To.IsValid() && !r.To.Contains(addr)
-	})
-	h.Strays = fact(kernel.StraysOnPath(ctx, owned, fib, h.Lookups, addr))
+	h.Rules = fact(survey.Rules, surveyErr)
+	h.Strays = fact(survey.Strays, surveyErr)
 	var devices []string
-	if device != "" {
-		devices = []string{device}
+	if survey.Link.Name != "" {
+		devices = []string{survey.Link.Name}
 	}
 	h.readForwarding(proc, devices)
 	return h

@@ -125,8 +125,8 @@ func (d *daemon) Routes(ctx context.Context, clusterName string) (iter.Seq[admin
 	if clusterName != "" && !d.settings.hasRemote(clusterName) {
 		return nil, fmt.Errorf("%w: remotes has no %q", admin.ErrUnknownCluster, clusterName)
 	}
-	var wanted []peering.RouteStatus
-	if err := d.loop.do(ctx, func(time.Time) { wanted = d.loop.mesh.Routes() }); err != nil {
+	wanted, err := d.loop.routes(ctx)
+	if err != nil {
 		return nil, err
 	}
 	if clusterName != "" {
