@@ -1,4 +1,4 @@
-# make build | demo | test | bench | bench-scale | gobench | soak | partition | flood | lint | fmt | fuzz | clean. Everything that is fetched or built lies in bin/ and .cache/.
+# make build | demo | test | bench | bench-scale | gobench | soak | partition | flood | screenshots | lint | fmt | fuzz | clean. Everything that is fetched or built lies in bin/ and .cache/.
 
 GO       ?= go
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
@@ -8,7 +8,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.revision=$(REVISION)
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI         := .cache/tools/golangci-lint-$(GOLANGCI_VERSION)
 
-.PHONY: build demo test unit bench bench-scale gobench soak partition flood lint fmt fuzz clean deps
+.PHONY: build demo test unit bench bench-scale gobench soak partition flood screenshots lint fmt fuzz clean deps
 
 build: ## the static binary bin/routed
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/routed ./cmd/routed
@@ -33,7 +33,7 @@ bench-scale: deps build ## the same with up to 1,000 sessions, and with 100,000 
 	bin/bench -routed bin/routed -competitors routed,bird2,frr -parts sessions,reflectors -idle 10s $(BENCH_FLAGS)
 
 gobench: ## the Go benchmarks, of a real table as root; BENCH=REGEXP for some of them
-	$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem ./kernel ./peering
+	$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem ./kernel ./peering ./page
 
 soak: ## ten minutes of everything that can happen to a route table, as root
 	ROUTED_SOAK=$(or $(SOAKTIME),10m) $(GO) test -count=1 -timeout 60m -run '^TestKernelSoak$$' -v ./kernel
@@ -43,6 +43,9 @@ partition: deps ## ten minutes without the other cluster, then ten without the l
 
 flood: deps ## a peer that announces a million prefixes, and what that costs
 	ROUTED_FLOOD=1 $(GO) test -count=1 -run '^TestFlood$$' -v ./lab
+
+screenshots: deps ## the pictures of docs/status-page.md, anew
+	ROUTED_SCREENSHOTS=$(CURDIR)/docs/images $(GO) test -count=1 -run '^TestStatusPageOfALargeMesh$$|^TestOperating$$/^(ColdStart|StatusPage)$$' ./lab
 
 lint: $(GOLANGCI)
 	$(GOLANGCI) run --allow-parallel-runners ./...
