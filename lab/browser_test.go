@@ -145,7 +145,7 @@ func (b *browser) keep(t *testing.T, name, end string) {
 	must(t, err)
 	var out bytes.Buffer
 	must(t, (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&out, paletted(picture)))
-	must(t, os.WriteFile(filepath.Join(dir, name), out.Bytes(), 0o644)) //nolint:gosec // documentation
+	must(t, os.WriteFile(filepath.Join(dir, name), out.Bytes(), 0o644))
 }
 
 // paletted gives a picture the 256 colours that are in it most often, which is a third of the size.
@@ -170,7 +170,7 @@ func paletted(picture image.Image) *image.Paletted {
 			c := at(x, y)
 			index, known := nearest[c]
 			if !known {
-				index = uint8(palette.Index(c)) //nolint:gosec // at most 256
+				index = uint8(palette.Index(c)) // at most 256
 				nearest[c] = index
 			}
 			out.SetColorIndex(x, y, index)
