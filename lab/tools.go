@@ -33,6 +33,9 @@ var (
 	Ping   = Tool{Package: "iputils-ping", Program: "bin/ping", OnHost: true} //nolint:gochecknoglobals // a constant of struct type
 	NFT    = Tool{Package: "nftables", Program: "usr/sbin/nft", OnHost: true} //nolint:gochecknoglobals // a constant of struct type
 
+	// Chromium opens the status page.
+	Chromium = Tool{Package: "chromium-headless-shell", Program: "usr/lib/chromium/chromium-headless-shell", OnHost: true} //nolint:gochecknoglobals // a constant of struct type
+
 	// Prometheus brings promtool, which tests the alerts. It depends on the fonts and scripts of its web pages.
 	Prometheus = Tool{Package: "prometheus", Program: "usr/bin/promtool", Alone: true} //nolint:gochecknoglobals // a constant of struct type
 )
@@ -80,7 +83,7 @@ func (f Found) Env() []string {
 		return nil
 	}
 	var dirs []string
-	for _, pattern := range []string{"lib/*-linux-*", "usr/lib/*-linux-*", "usr/lib/*-linux-*/frr", "usr/lib"} {
+	for _, pattern := range []string{"lib/*-linux-*", "usr/lib/*-linux-*", "usr/lib/*-linux-*/frr", "usr/lib/*-linux-*/pulseaudio", "usr/lib"} {
 		found, err := filepath.Glob(filepath.Join(f.root, pattern))
 		if err == nil { // the patterns are well-formed
 			dirs = append(dirs, found...)
