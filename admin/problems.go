@@ -31,6 +31,9 @@ const (
 	CodeRoutesStale        Code = "routes-stale"
 	CodeResyncOverdue      Code = "resync-overdue"
 	CodeNotConverged       Code = "not-converged"
+	CodeProbesFailing      Code = "probes-failing"
+	CodePathMTUSmall       Code = "path-mtu-small"
+	CodeProbesImpossible   Code = "probes-impossible"
 )
 
 // Codes lists every kind of problem, the more serious first within each severity.
@@ -39,7 +42,7 @@ func Codes() []Code {
 		CodeBIRDDown, CodeKeysRefused, CodeClusterUnreachable, CodeRulesMissing, CodeWithdrawalsHeld, CodeRoutesShadowed, CodeRoutesConflict,
 		CodeRoutesUnresolved, CodeRoutesMismatched, CodeRoutesMissing, CodeNotAdopted, CodeOwnBlocksRefused,
 		CodeNodesDown, CodeGuardDown, CodeRosterOutdated, CodeReloadFailed, CodeBlockConflict, CodeRejections, CodeRoutesStale, CodeResyncOverdue,
-		CodeNotConverged,
+		CodeProbesFailing, CodePathMTUSmall, CodeNotConverged, CodeProbesImpossible,
 	}
 }
 
@@ -47,6 +50,7 @@ func Codes() []Code {
 func Problems(s Status) []Problem {
 	out := slices.Concat(
 		birdDown(s), keysRefused(s), ownRefused(s), rulesMissing(s), notAdopted(s), guardDown(s), reloadFailed(s), resyncOverdue(s), notConverged(s),
+		probesFailing(s), pathMTUSmall(s), probesImpossible(s),
 	)
 	for _, c := range s.Clusters {
 		out = slices.Concat(out,

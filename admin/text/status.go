@@ -22,6 +22,7 @@ func Status(out io.Writer, s admin.Status, o Options) error {
 	writeNode(w, s, o)
 	writeClusters(w, s, o)
 	writeKernel(w, s, o)
+	writeProbe(w, s, o)
 	return w.Flush()
 }
 

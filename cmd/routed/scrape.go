@@ -46,6 +46,7 @@ func (d *daemon) snapshot(ctx context.Context) (metrics.Snapshot, error) {
 		Advertised: advertised(mesh),
 		Kernel:     d.reconciler.Status(),
 		Guard:      d.guard.Status(),
+		Probe:      d.prober.Status(),
 		Reload:     metrics.Reload{Successful: reload.LastReloadOK, LastSuccessAt: reload.LastSuccessAt},
 		Rosters:    d.rosterNumbers(time.Now()),
 	}, nil

@@ -54,6 +54,7 @@ func (d *daemon) statusOf(mesh peering.Status, speaker bgp.Status) admin.Status 
 		Clusters: []admin.Cluster{},
 		Kernel:   admin.KernelFrom(k, cfg.Kernel.Table, cfg.Kernel.Protocol),
 		Guard:    admin.GuardFrom(d.guard.Status()),
+		Probe:    admin.ProbeFrom(d.prober.Status()),
 		Config:   d.settings.status(),
 	}
 	s.KeysRefused, s.KeyRefusal = keysRefused(speaker)

@@ -37,6 +37,9 @@ func (d *daemon) survey(ctx context.Context, cfg *config.Config, f *why.Facts) {
 		r := f.Mesh.Routes[0]
 		want = kernel.Route{Prefix: r.Prefix, NextHop: r.NextHop, Group: r.Cluster}
 	}
+	if t, probed := d.prober.Target(want.NextHop); probed {
+		f.Probe, f.PodMTU = &t, d.prober.PodMTU()
+	}
 	f.Kernel, f.KernelErr = kernel.SurveyPath(ctx, owned, d.netlink, f.Address, want, cfg.RemotePodCIDRs())
 	if !want.NextHop.IsValid() {
 		return

@@ -20,6 +20,7 @@ import (
 	"routed/lab"
 	"routed/metrics"
 	"routed/peering"
+	"routed/probe"
 )
 
 func TestMain(m *testing.M) {
@@ -122,5 +123,17 @@ func snapshot() metrics.Snapshot {
 		Kernel:  kernel.Status{Errors: []kernel.ErrorCount{{Op: "add", Errno: "EINVAL", Count: 1}}},
 		Guard:   guard.Status{Mode: guard.Auto, Condition: guard.Active},
 		Rosters: []metrics.Roster{{Cluster: "cluster-2"}},
+		Probe:   probes(),
+	}
+}
+
+func probes() probe.Status {
+	hop := netip.MustParseAddr("9.111.255.77")
+	return probe.Status{
+		Settings: probe.Settings{Interval: 30 * time.Second}, Round: 30 * time.Second, PodMTU: 1480,
+		Targets: []probe.TargetStatus{{
+			Target: probe.Target{Addr: hop, Kind: probe.NextHop, Cluster: "cluster-2", NextHop: hop},
+			State:  probe.Answering, Success: true, RTT: time.Millisecond, MTU: 1500,
+		}},
 	}
 }
