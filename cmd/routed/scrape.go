@@ -49,6 +49,7 @@ func (d *daemon) snapshot(ctx context.Context) (metrics.Snapshot, error) {
 		Probe:      d.prober.Status(),
 		Reload:     metrics.Reload{Successful: reload.LastReloadOK, LastSuccessAt: reload.LastSuccessAt},
 		Rosters:    d.rosterNumbers(time.Now()),
+		HostChecks: d.host.numbers(),
 	}, nil
 }
 

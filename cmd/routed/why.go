@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"net/netip"
-	"os"
 	"time"
 
 	"routed/admin"
@@ -48,8 +47,7 @@ func (d *daemon) survey(ctx context.Context, cfg *config.Config, f *why.Facts) {
 		r, _ := d.reconciler.Route(want.Prefix)
 		f.Failure = r.Err
 	}
-	f.Findings = doctor.ExaminePath(doctor.LookOnPath(
-		owned, f.Kernel, f.KernelErr, os.DirFS("/proc"), cfg.RemotePodCIDRs(), f.Address))
+	f.Findings = doctor.ExaminePath(doctor.LookOnPath(ctx, doctorSources(cfg, d.netlink), f.Address, f.Kernel, f.KernelErr))
 }
 
 // fillReasons says why sessions are down, where the speaker knows better than the mesh.
