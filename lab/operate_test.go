@@ -26,6 +26,7 @@ func TestOperating(t *testing.T) {
 		t.Run("Prometheus", m.testPrometheus) &&
 		t.Run("StatusBIRDDown", m.testStatusBIRDDown) &&
 		t.Run("StatusRemoteDown", m.testStatusRemoteDown) &&
+		t.Run("StatusPage", m.testStatusPage) &&
 		t.Run("ReloadRoster", m.testReloadRoster) &&
 		t.Run("ReloadOfAFile", m.testReloadOfAFile) &&
 		t.Run("HundredReloads", m.testHundredReloads) &&

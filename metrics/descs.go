@@ -13,6 +13,7 @@ type descs struct {
 	rules                              *prometheus.Desc
 	lastResync, resyncDue, overruns    *prometheus.Desc
 	guardActive, guardWanted           *prometheus.Desc
+	hostChecks                         *prometheus.Desc
 	reloadOK, reloadAt                 *prometheus.Desc
 	probeTargets, probeSuccess         *prometheus.Desc
 	probeRTT, pathMTU                  *prometheus.Desc
@@ -24,7 +25,7 @@ func (d descs) all() []*prometheus.Desc {
 		d.sessionUp, d.sessionAt, d.sessionFlaps, d.prefixes, d.rejected, d.nodes, d.blocks, d.held, d.conflicts,
 		d.limit, d.limitUsed, d.rosterAt, d.rosterFailures,
 		d.routes, d.rules, d.repairs, d.changes, d.errors, d.lastResync, d.resyncDue, d.overruns,
-		d.guardActive, d.guardWanted, d.reloadOK, d.reloadAt,
+		d.guardActive, d.guardWanted, d.hostChecks, d.reloadOK, d.reloadAt,
 		d.probeTargets, d.probeSuccess, d.probeRTT, d.pathMTU, d.probePossible, d.podMTU, d.probeRound,
 	}
 }
@@ -82,5 +83,8 @@ func newDescs(o Options) descs {
 		probePossible: desc("probe_possible", "Whether probes that are switched on can be sent."),
 		podMTU:        desc("pod_mtu_bytes", "The largest MTU of this node's devices of pods."),
 		probeRound:    desc("probe_round_seconds", "How long it takes to probe every target once."),
+		hostChecks: desc("host_checks",
+			"Findings of the daemon's last look at its host, by check and result: what breaks pod traffic although every route is right.",
+			"check", "result"),
 	}
 }

@@ -62,6 +62,7 @@ type daemon struct {
 	loop       *meshLoop
 	prober     *probe.Prober
 	targets    *probeTargets
+	host       hostChecks
 	begun      chan struct{} // closed when the mesh has been seeded and its loop is about to run
 	timings    *metrics.Timings
 }
@@ -132,6 +133,7 @@ func (d *daemon) serve(ctx context.Context, cfg *config.Config) error {
 	g.Go(named("probe", func() error { return d.feedProber(ctx) }))
 	g.Go(named("admin", func() error { return admin.NewServer(cfg.Admin.Socket, d, d.log).Serve(ctx, socket) }))
 	g.Go(named("metrics", func() error { return d.serveMetrics(ctx, cfg) }))
+	g.Go(named("host", func() error { return d.watchHost(ctx) }))
 	g.Go(named("files", func() error { return d.files.Run(ctx) }))
 	g.Go(named("reload", func() error { return d.reloads(ctx) }))
 	g.Go(named("watchdog", func() error { return d.notify.watch(ctx, d.alive, d.statusLine) }))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net/netip"
 	"time"
@@ -211,6 +212,33 @@ func (l *meshLoop) do(ctx context.Context, f func(now time.Time)) error {
 	}
 	<-done // the loop runs what it took
 	return nil
+}
+
+// routesAtOnce is how many routes are copied in one turn of the loop: less than a millisecond.
+const routesAtOnce = 2000
+
+// routes copies all wanted routes, a piece at each turn of the loop: what happens meanwhile is not kept waiting.
+func (l *meshLoop) routes(ctx context.Context) ([]peering.RouteStatus, error) {
+	next, stop := iter.Pull(l.mesh.Routes())
+	defer stop()
+	var out []peering.RouteStatus
+	piece := make([]peering.RouteStatus, 0, routesAtOnce) // out grows outside the loop
+	for more := true; more; {
+		piece = piece[:0]
+		err := l.do(ctx, func(time.Time) {
+			for len(piece) < routesAtOnce && more {
+				var r peering.RouteStatus
+				if r, more = next(); more {
+					piece = append(piece, r)
+				}
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, piece...)
+	}
+	return out, nil
 }
 
 // logEvent writes one event of the mesh as one line.

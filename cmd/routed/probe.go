@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -48,8 +49,8 @@ type way struct {
 
 func newProbeTargets() *probeTargets { return &probeTargets{changed: make(chan struct{}, 1)} }
 
-// configure takes a configuration. routes is what is wanted now, asked for only when probes are on from now on.
-func (t *probeTargets) configure(cfg *config.Config, routes func() []peering.RouteStatus) {
+// configure takes a configuration. routes are what is wanted now, read only when probes are on from now on.
+func (t *probeTargets) configure(cfg *config.Config, routes iter.Seq[peering.RouteStatus]) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	was := t.on
@@ -65,7 +66,7 @@ func (t *probeTargets) configure(cfg *config.Config, routes func() []peering.Rou
 		t.routes, t.hops = nil, nil
 	case !was:
 		t.routes, t.hops = map[netip.Prefix]way{}, map[way]int{}
-		for _, r := range routes() {
+		for r := range routes {
 			t.follow(peering.RouteChange{Prefix: r.Prefix, NextHop: r.NextHop, Cluster: r.Cluster})
 		}
 	}
@@ -179,7 +180,7 @@ func (d *daemon) feedProber(ctx context.Context) error {
 
 // reprobe brings the probes of a new configuration into force. It runs in the mesh loop, which knows the routes.
 func (d *daemon) reprobe(cfg *config.Config) {
-	d.targets.configure(cfg, d.loop.mesh.Routes)
+	d.targets.configure(cfg, d.loop.mesh.Routes())
 	d.prober.Configure(probeSettings(cfg.Probe))
 }
 

@@ -81,7 +81,7 @@ func scrape(t *testing.T) string {
 	}
 	fine := func() error { return nil }
 	srv := metrics.NewServer(metrics.ServerConfig{
-		Registry: registry, Build: build, Log: slog.New(slog.DiscardHandler), Healthy: fine, Ready: fine,
+		Registry: registry, Page: http.NotFoundHandler(), Log: slog.New(slog.DiscardHandler), Healthy: fine, Ready: fine,
 	})
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -124,6 +124,8 @@ func snapshot() metrics.Snapshot {
 		Guard:   guard.Status{Mode: guard.Auto, Condition: guard.Active},
 		Rosters: []metrics.Roster{{Cluster: "cluster-2"}},
 		Probe:   probes(),
+
+		HostChecks: []metrics.HostCheck{{Check: "masquerade", Good: 1}},
 	}
 }
 
