@@ -20,7 +20,7 @@ const (
 // probe switches probes on, on every node, by a reload. On node the pod of another is probed, too.
 func (m *mesh) probe(t *testing.T, node *lab.Node, pod string) {
 	t.Helper()
-	const section = "probe: {interval: 1s, timeout: 300ms, addresses: first}\n"
+	const section = "probe: {interval: 1s, timeout: 500ms, addresses: first}\n"
 	for _, n := range m.Nodes() {
 		n.EditRouted(func(text string) string {
 			if n == node {

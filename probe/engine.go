@@ -181,7 +181,7 @@ func (e *engine) searchStep(t *target, out *echo) bool {
 // answered takes in an answer, and reports whether it was to something under way.
 func (e *engine) answered(a answer) bool {
 	out := e.pending.bySeq[a.seq]
-	if out == nil || !a.about(out) || !a.at.Before(out.before) {
+	if out == nil || !a.about(out) {
 		return false
 	}
 	e.pending.take(out)

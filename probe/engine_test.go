@@ -297,7 +297,6 @@ func TestForeignAndForgedAnswers(t *testing.T) {
 		"another target":             func(a *answer) { a.from, a.to = node(7), node(7) },
 		"another nonce":              func(a *answer) { a.nonce++ },
 		"no nonce":                   func(a *answer) { a.quoted = false },
-		"too late":                   func(a *answer) { a.at = out.before },
 		"unreachable, another quote": func(a *answer) { a.kind, a.nonce = unreachable, 0 },
 		"unreachable, of another":    func(a *answer) { a.kind, a.to = unreachable, node(7) },
 	} {
@@ -309,6 +308,14 @@ func TestForeignAndForgedAnswers(t *testing.T) {
 	check(t, w.e.answered(right))
 	equal(t, Answering, w.of(node(0)).State)
 	check(t, !w.e.answered(right), "a second time")
+
+	w.sent = nil
+	for len(w.sent) == 0 {
+		w.pass(100 * time.Millisecond)
+	}
+	late := answerTo(w.sent[0], w.now.Add(time.Second))
+	w.e.expire(late.at)
+	check(t, !w.e.answered(late), "too late")
 }
 
 func TestWhatCannotBeSentIsLost(t *testing.T) {

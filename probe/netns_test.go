@@ -20,7 +20,7 @@ import (
 //	behind  … a node two hops away
 //	hole    a neighbour that drops what is larger than 1420, without a word: a veth of MTU 1416 takes 4 bytes more (room
 //	        for a VLAN tag, is_skb_forwardable in net/core/dev.c)
-const patience = 15 * time.Second // until a test gives up on what should happen
+const patience = 30 * time.Second // until a test gives up on what should happen
 
 type placesOf struct{ node, far, behind, hole, nobody netip.Addr }
 
@@ -99,7 +99,7 @@ func probing(t *testing.T, local []netip.Addr, targets ...netip.Addr) *Prober {
 	done := make(chan error)
 	go func() { done <- p.Run(ctx) }()
 	t.Cleanup(func() { cancel(); equal(t, nil, <-done) })
-	p.Configure(Settings{Interval: 200 * time.Millisecond, Timeout: 150 * time.Millisecond, PathMTU: true, PacketsPerSecond: 500})
+	p.Configure(Settings{Interval: 400 * time.Millisecond, Timeout: 400 * time.Millisecond, PathMTU: true, PacketsPerSecond: 500})
 	all := make([]Target, len(targets))
 	for i, a := range targets {
 		all[i] = Target{Addr: a, Kind: NextHop, NextHop: a}

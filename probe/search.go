@@ -10,6 +10,7 @@ type search struct {
 	told     bool  // size is what a device or a router says, so that there is nothing to find above it
 	last     int   // what an earlier search found, a good guess; 0: nothing, or used up
 	tries    int   // of size, that got no answer
+	doubt    bool  // hi is too large only as far as packets were lost, which can be chance: it is tried again at the end
 	steps    int
 	done     bool
 	found    int // when done; 0: nothing
@@ -42,6 +43,9 @@ func (s *search) arrived() {
 		s.end()
 		return
 	}
+	if s.lo >= s.hi { // what was lost before was lost by chance
+		s.hi, s.doubt = s.ceilings[0]+1, false
+	}
 	if s.step() {
 		s.halve()
 	}
@@ -55,7 +59,8 @@ func (s *search) lost() {
 	if s.tries++; s.tries < triesOfSize {
 		return
 	}
-	s.tooLarge()
+	again := s.size == s.hi
+	s.tooLarge(!again)
 }
 
 // refusedHere is that this host's own device is too small for size: nothing was sent.
@@ -70,7 +75,7 @@ func (s *search) refusedHere() {
 			return
 		}
 	}
-	s.tooLarge()
+	s.tooLarge(false)
 }
 
 // refused is that a router on the way has no larger link than mtu; 0: it does not say (RFC 1191 section 5). It is
@@ -84,17 +89,19 @@ func (s *search) refused(mtu int) {
 		s.try(mtu, true)
 		return
 	}
-	s.tooLarge()
+	s.tooLarge(false)
 }
 
-func (s *search) tooLarge() {
-	s.hi = s.size
+func (s *search) tooLarge(doubt bool) {
+	s.hi, s.doubt = s.size, doubt
 	s.halve()
 }
 
 // halve goes on between lo and hi, first where an earlier search ended: mostly nothing changed.
 func (s *search) halve() {
 	switch guess := s.last; {
+	case s.hi-s.lo <= 1 && s.doubt:
+		s.try(s.hi, false)
 	case s.hi-s.lo <= 1:
 		s.end()
 	case guess > s.lo && guess < s.hi:

@@ -46,11 +46,11 @@ func TestSearch(t *testing.T) {
 		"another device is larger":           {way{1450, 1450, false, false}, []int{9000, 1500, 1450}, 0, 1},
 		"a router tells":                     {way{1500, 1400, true, false}, []int{1500}, 0, 2},
 		"a router tells without the MTU":     {way{1500, 1400, true, true}, []int{1500}, 0, 12},
-		"a black hole":                       {way{1500, 1400, false, false}, []int{1500}, 0, 30},
-		"a black hole that is still there":   {way{1500, 1400, false, false}, []int{1500}, 1400, 7},
+		"a black hole":                       {way{1500, 1400, false, false}, []int{1500}, 0, 33},
+		"a black hole that is still there":   {way{1500, 1400, false, false}, []int{1500}, 1400, 10},
 		"a black hole that is gone":          {way{1500, 1500, false, false}, []int{1500}, 1400, 1},
-		"a black hole that became narrower":  {way{9000, 1300, false, false}, []int{9000}, 1400, 45},
-		"a black hole that became wider":     {way{9000, 8000, false, false}, []int{9000}, 1400, 45},
+		"a black hole that became narrower":  {way{9000, 1300, false, false}, []int{9000}, 1400, 48},
+		"a black hole that became wider":     {way{9000, 8000, false, false}, []int{9000}, 1400, 48},
 		"the device is none of those listed": {way{1480, 1480, false, false}, []int{1500}, 0, 12},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -71,6 +71,20 @@ func TestSearchOutlivesALoss(t *testing.T) {
 	s.arrived()
 	check(t, s.done)
 	equal(t, 1500, s.found)
+}
+
+// Nor do three in a row: what was too large by chance is tried again in the end.
+func TestSearchOutlivesABurstOfLosses(t *testing.T) {
+	for name, w := range map[string]way{
+		"the device is all": {1500, 1500, false, false}, "a black hole": {1500, 1400, false, false}, "a router tells": {1500, 1400, true, false},
+	} {
+		s := newSearch([]int{1500}, 84, 0)
+		for range triesOfSize {
+			s.lost()
+		}
+		w.play(s)
+		equal(t, w.mtu, s.found, name)
+	}
 }
 
 // Whatever routers say, a search ends, within its bound, and never finds what no packet has shown.
