@@ -15,18 +15,18 @@ func TestCompletion(t *testing.T) {
 	none := filepath.Join(t.TempDir(), "none")
 	const noFiles, onlyExtensions, files = ":4", ":8", ":0"
 	for line, want := range map[string]string{
-		"status --output ":                      "text json " + noFiles,
-		"doctor -o j":                           "text json " + noFiles, // the shell picks
-		"run --log-level ":                      "debug info warn error " + noFiles,
-		"run --log-format ":                     "json console " + noFiles,
-		"run --config ":                         "yaml yml " + onlyExtensions,
-		"check -c ":                             "yaml yml " + onlyExtensions,
+		"status --output ":  "text json " + noFiles,
+		"doctor -o j":       "text json " + noFiles, // the shell picks
+		"run --log-level ":  "debug info warn error " + noFiles,
+		"run --log-format ": "json console " + noFiles,
+		"run --config ":     "yaml yml " + onlyExtensions,
+		"check -c ":         "yaml yml " + onlyExtensions,
 		"routes --socket " + socket + " --cluster ": "cluster-2 cluster-3 " + noFiles,
 		"routes --socket " + none + " --cluster ":   noFiles,
-		"peers --socket ":                       files,
-		"why ":                                  noFiles,
-		"status ":                               noFiles,
-		"completion ":                           "bash fish powershell zsh " + noFiles,
+		"peers --socket ":                           files,
+		"why ":                                      noFiles,
+		"status ":                                   noFiles,
+		"completion ":                               "bash fish powershell zsh " + noFiles,
 	} {
 		var out, errs bytes.Buffer
 		if code := execute(t.Context(), append([]string{"__completeNoDesc"}, strings.Split(line, " ")...), &out, &errs); code != 0 {
