@@ -41,7 +41,8 @@ type meshLoop struct {
 	fib     fib
 	log     *slog.Logger
 
-	onRoster func(peering.Roster) // told of every new roster; must not block; nil: nobody
+	onRoster func(peering.Roster)        // told of every new roster; must not block; nil: nobody
+	onRoutes func([]peering.RouteChange) // told of every change of the wanted routes; likewise
 
 	updates  chan peering.Update // from the speaker; it waits when the loop is busy
 	evidence chan []netip.Prefix // this node's own blocks as the kernel shows them
@@ -118,6 +119,9 @@ func (l *meshLoop) act(ctx context.Context, ch peering.Changes, arrived time.Tim
 			}
 		}
 		l.fib.Set(changes)
+		if l.onRoutes != nil {
+			l.onRoutes(ch.Routes)
+		}
 	}
 	if ch.OwnChanged {
 		l.told.advertised = false

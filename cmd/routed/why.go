@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"net/netip"
-	"os"
 	"time"
 
 	"routed/admin"
@@ -37,6 +36,9 @@ func (d *daemon) survey(ctx context.Context, cfg *config.Config, f *why.Facts) {
 		r := f.Mesh.Routes[0]
 		want = kernel.Route{Prefix: r.Prefix, NextHop: r.NextHop, Group: r.Cluster}
 	}
+	if t, probed := d.prober.Target(want.NextHop); probed {
+		f.Probe, f.PodMTU = &t, d.prober.PodMTU()
+	}
 	f.Kernel, f.KernelErr = kernel.SurveyPath(ctx, owned, d.netlink, f.Address, want, cfg.RemotePodCIDRs())
 	if !want.NextHop.IsValid() {
 		return
@@ -45,8 +47,7 @@ func (d *daemon) survey(ctx context.Context, cfg *config.Config, f *why.Facts) {
 		r, _ := d.reconciler.Route(want.Prefix)
 		f.Failure = r.Err
 	}
-	f.Findings = doctor.ExaminePath(doctor.LookOnPath(
-		owned, f.Kernel, f.KernelErr, os.DirFS("/proc"), cfg.RemotePodCIDRs(), f.Address))
+	f.Findings = doctor.ExaminePath(doctor.LookOnPath(ctx, doctorSources(cfg, d.netlink), f.Address, f.Kernel, f.KernelErr))
 }
 
 // fillReasons says why sessions are down, where the speaker knows better than the mesh.
