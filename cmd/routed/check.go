@@ -33,15 +33,15 @@ func newCheckCommand() *cobra.Command {
 				return err
 			}
 			out := cmd.OutOrStdout()
-			return text.Pairs(out, text.Options{Wrap: isTerminal(out)}, meaning(path, l.cfg, r, answers))
+			return text.Pairs(out, text.Options{Wrap: isTerminal(out)}, meaningOf(path, l.cfg, r, answers))
 		},
 	}
 	configFlag(cmd, &path)
 	return cmd
 }
 
-// meaning says in words what a daemon with this configuration would do.
-func meaning(path string, cfg *config.Config, roster peering.Roster, answers apiAnswers) []text.Pair {
+// meaningOf says in words what a daemon with this configuration would do.
+func meaningOf(path string, cfg *config.Config, roster peering.Roster, answers apiAnswers) []text.Pair {
 	var out []text.Pair
 	line := func(key, format string, args ...any) {
 		out = append(out, text.Pair{Name: key, Value: fmt.Sprintf(format, args...)})

@@ -9,15 +9,15 @@ import (
 	"routed/config"
 )
 
-// checked is what check prints.
-func checked(t *testing.T, cfg *config.Config) string {
+// meaning is what check prints.
+func meaning(t *testing.T, cfg *config.Config) string {
 	t.Helper()
 	roster, err := resolve(t, cfg, seedHost())
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	if err := text.Pairs(&out, text.Options{}, meaning("routed.yaml", cfg, roster, nil)); err != nil {
+	if err := text.Pairs(&out, text.Options{}, meaningOf("routed.yaml", cfg, roster, nil)); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()
@@ -40,7 +40,7 @@ func TestCheckSaysWhenAMeshIsTooLarge(t *testing.T) {
 		{meshComfort + 1, "each of 201 remote nodes takes some 20 MB"},
 		{1000, "each of 1000 remote nodes takes some 100 MB"},
 	} {
-		out := checked(t, parse(t, "{dial: 127.0.0.1:179}", nodes(tc.n)))
+		out := meaning(t, parse(t, "{dial: 127.0.0.1:179}", nodes(tc.n)))
 		if !strings.Contains(out, "routed.yaml is good") {
 			t.Errorf("%d nodes: not good:\n%s", tc.n, out)
 		}
@@ -51,7 +51,7 @@ func TestCheckSaysWhenAMeshIsTooLarge(t *testing.T) {
 }
 
 func TestCheckShowsReflectors(t *testing.T) {
-	out := checked(t, reflectedConfig(t))
+	out := meaning(t, reflectedConfig(t))
 	for _, want := range []string{
 		"cluster-2: 2 reflectors, nodes inside 9.111.255.0/24, accepted inside 20.1.0.0/16",
 		"9.111.255.251, port 179, AS 64512, directly connected",
@@ -74,7 +74,7 @@ func TestCheckFitsATerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	var wrapped strings.Builder
-	if err := text.Pairs(&wrapped, text.Options{Wrap: true}, meaning("routed.yaml", cfg, roster, nil)); err != nil {
+	if err := text.Pairs(&wrapped, text.Options{Wrap: true}, meaningOf("routed.yaml", cfg, roster, nil)); err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(wrapped.String()) {
@@ -82,7 +82,7 @@ func TestCheckFitsATerminal(t *testing.T) {
 			t.Errorf("%d columns: %s", len(line)-1, line)
 		}
 	}
-	whole := checked(t, cfg)
+	whole := meaning(t, cfg)
 	if wrapped.String() == whole || strings.Join(strings.Fields(wrapped.String()), " ") != strings.Join(strings.Fields(whole), " ") {
 		t.Errorf("the same words in other lines are wanted:\n%s\n%s", wrapped.String(), whole)
 	}

@@ -198,7 +198,7 @@ func TestCheckOfBothFamilies(t *testing.T) {
 			cfg := family(t, bothPods, bothNode, "dial: '127.0.0.1:179'", tc.remote, tc.hosts)
 			r, err := resolve(t, cfg, twoFamilies())
 			var out strings.Builder
-			if err = errors.Join(err, text.Pairs(&out, text.Options{}, meaning("routed.yaml", cfg, r, nil))); err != nil {
+			if err = errors.Join(err, text.Pairs(&out, text.Options{}, meaningOf("routed.yaml", cfg, r, nil))); err != nil {
 				t.Fatal(err)
 			}
 			for _, want := range tc.want {

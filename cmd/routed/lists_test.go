@@ -302,7 +302,7 @@ func TestCheckAsksTheAPIs(t *testing.T) {
 			return "", err
 		}
 		var out strings.Builder
-		err = text.Pairs(&out, text.Options{}, meaning(r.config, l.cfg, who, answers))
+		err = text.Pairs(&out, text.Options{}, meaningOf(r.config, l.cfg, who, answers))
 		return out.String(), err
 	}
 	for _, step := range []struct {
