@@ -34,7 +34,8 @@ func (n *Network) Join(ctx context.Context) error {
 const LANMTU = 1500
 
 // Narrow gives the LAN's end of the link to a node another MTU. As a switch does, it drops in silence what is larger, in
-// either direction; a veth takes 4 bytes more than its MTU, for a VLAN tag (is_skb_forwardable in net/core/dev.c).
+// either direction; where bridged packets do not pass iptables (br_netfilter) 4 bytes more than the MTU pass, for a VLAN tag
+// (is_skb_forwardable in net/core/dev.c).
 func (n *Network) Narrow(ctx context.Context, node *Node, mtu int) error {
 	return Namespace(lanNamespace).batch(ctx, fmt.Sprintf("link set port%d mtu %d", slices.Index(n.nodes, node), mtu))
 }
