@@ -30,7 +30,7 @@ import (
 // speaker that counts the sessions it is told to touch.
 type rig struct {
 	*daemon
-	t       *testing.T
+	t       testing.TB
 	dir     string
 	config  string // path
 	state   string // path
@@ -61,7 +61,7 @@ remotes:
 `
 
 // newRig writes a configuration into a directory of its own, `hosts` beside it, and makes a daemon of it.
-func newRig(t *testing.T, nodes string) *rig {
+func newRig(t testing.TB, nodes string) *rig {
 	t.Helper()
 	dir := t.TempDir()
 	r := &rig{
