@@ -3,7 +3,9 @@ package page
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,11 +48,11 @@ func pages(t *testing.T) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var b bytes.Buffer
-	if err := p.WriteTrouble(&b, "the mesh loop did not answer: <deadline>", 10*time.Second); err != nil {
+	trouble, err := p.trouble("the mesh loop did not answer: <deadline>", 10*time.Second)
+	if err != nil {
 		t.Fatal(err)
 	}
-	out["trouble"] = b.String()
+	out["trouble"] = string(trouble)
 	return out
 }
 
@@ -296,7 +298,7 @@ func TestAHugeMeshIsBounded(t *testing.T) {
 }
 
 func TestEverythingDown(t *testing.T) {
-	s, p := pagetest.Mesh(5000, 5000, 5000)
+	s, p := pagetest.Mesh(1000, 1000, 300)
 	for i := range p.Peers {
 		p.Peers[i].Up, p.Peers[i].DownReason = false, strings.Repeat("é<&>\"'", 100)
 		p.Peers[i].Name = strings.Repeat("<worker>", 30) + strconv.Itoa(i)
@@ -356,6 +358,64 @@ func TestThePictureIsAccessible(t *testing.T) {
 			t.Errorf("a cell without a title: %q", text(cell))
 		}
 	}
+}
+
+// minContrast is what running text needs (WCAG 2.2, success criterion 1.4.3, level AA).
+const minContrast = 4.5
+
+// Text can be read on whatever it stands on, in the light and in the dark, and on paper.
+func TestContrast(t *testing.T) {
+	style, err := files.ReadFile("style.css")
+	if err != nil {
+		t.Fatal(err)
+	}
+	schemes := regexp.MustCompile(`(?s):root \{.*?\}`).FindAllString(string(style), -1)
+	if len(schemes) != 3 {
+		t.Fatalf("%d schemes of colours", len(schemes))
+	}
+	for i, scheme := range schemes {
+		colours := map[string]string{}
+		for _, m := range regexp.MustCompile(`--([a-z-]+): #([0-9a-f]{6})`).FindAllStringSubmatch(scheme, -1) {
+			colours[m[1]] = m[2]
+		}
+		for text, backs := range map[string][]string{
+			"text":  {"back", "card", "critical-back", "warning-back", "track"},
+			"quiet": {"back", "card", "critical-back", "warning-back"},
+			"link":  {"back"}, "up": {"back", "card", "good-back"}, "refused": {"back", "card", "warning-back"},
+			"kept": {"back", "card"}, "down": {"back", "card", "critical-back"},
+			"glyph": {"up", "refused", "kept", "down"},
+		} {
+			for _, back := range backs {
+				if c := contrast(t, colours[text], colours[back]); c < minContrast {
+					t.Errorf("scheme %d: %s on %s has a contrast of %.2f", i, text, back, c)
+				}
+			}
+		}
+	}
+}
+
+// contrast is the contrast ratio of two colours (WCAG 2.2, glossary).
+func contrast(t *testing.T, a, b string) float64 {
+	t.Helper()
+	luminance := func(hex string) float64 {
+		sum := 0.0
+		for i, weight := range []float64{0.2126, 0.7152, 0.0722} {
+			n, err := strconv.ParseUint(hex[2*i:2*i+2], 16, 8)
+			if err != nil {
+				t.Fatal(err)
+			}
+			v := float64(n) / 255
+			if v <= 0.04045 {
+				v /= 12.92
+			} else {
+				v = math.Pow((v+0.055)/1.055, 2.4)
+			}
+			sum += weight * v
+		}
+		return sum
+	}
+	la, lb := luminance(a), luminance(b)
+	return (max(la, lb) + 0.05) / (min(la, lb) + 0.05)
 }
 
 // BenchmarkPage shows that a page costs as much as there are sessions up to its bounds.
