@@ -36,6 +36,7 @@ func TestOperating(t *testing.T) {
 		t.Run("Plan", m.testPlan) &&
 		t.Run("Guard", m.testGuard) &&
 		t.Run("Doctor", m.testDoctor) &&
+		t.Run("Probes", m.testProbes) &&
 		t.Run("WithoutDaemon", m.testWithoutDaemon) &&
 		t.Run("FlushOnExit", m.testFlushOnExit) &&
 		t.Run("Flush", m.testFlush)

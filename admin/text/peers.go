@@ -15,7 +15,7 @@ import (
 // Peers writes every BGP session, a line each, and under it why it is down and what was refused.
 func Peers(out io.Writer, p admin.Peers, o Options) error {
 	w := bufio.NewWriter(out)
-	t := table{head: heads("CLUSTER", "+NODE", "+ADDRESS", "STATE", "SINCE", ">ACC", ">REJ", ">ADV", ">FLAPS")}
+	t := table{head: heads("+CLUSTER", "+NODE", "+ADDRESS", "STATE", "SINCE", ">ACC", ">REJ", ">ADV", ">FLAPS")}
 	for _, peer := range sorted(p.Peers) {
 		sum := peer.PrefixSum()
 		r := t.add(

@@ -34,13 +34,13 @@ func (f *queryFlags) register(cmd *cobra.Command) {
 	}
 	cmd.Flags().StringVar(&f.socket, "socket", socket, "the daemon's admin socket; $ROUTED_SOCKET")
 	outputFlag(cmd, &f.output)
-	_ = cmd.MarkFlagFilename("socket")
+	_ = cmd.RegisterFlagCompletionFunc("socket", cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault)) // a file
 }
 
 // outputFlag is --output of the commands that print text or JSON.
 func outputFlag(cmd *cobra.Command, output *string) {
 	cmd.Flags().StringVarP(output, "output", "o", "text", "text or json")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	completeWords(cmd, "output", "text", "json")
 }
 
 func checkOutput(output string) error {
@@ -176,5 +176,6 @@ func newRoutesCommand() *cobra.Command {
 	}
 	f.register(cmd)
 	cmd.Flags().StringVar(&cluster, "cluster", "", "only the routes to this remote cluster")
+	_ = cmd.RegisterFlagCompletionFunc("cluster", f.completeCluster)
 	return cmd
 }

@@ -46,8 +46,10 @@ func (d *daemon) snapshot(ctx context.Context) (metrics.Snapshot, error) {
 		Advertised: advertised(mesh),
 		Kernel:     d.reconciler.Status(),
 		Guard:      d.guard.Status(),
+		Probe:      d.prober.Status(),
 		Reload:     metrics.Reload{Successful: reload.LastReloadOK, LastSuccessAt: reload.LastSuccessAt},
 		Rosters:    d.rosterNumbers(time.Now()),
+		HostChecks: d.host.numbers(),
 	}, nil
 }
 

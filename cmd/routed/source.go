@@ -50,11 +50,13 @@ func (d *daemon) statusOf(mesh peering.Status, speaker bgp.Status) admin.Status 
 			RetentionSeconds: cfg.Mesh.Retention.Seconds(), OwnBlocks: admin.OwnBlocksFrom(mesh.Own),
 			ConvergeBefore: d.convergeBefore(cfg, mesh), ConvergedBy: convergedBy(mesh),
 		},
-		BIRD:     []admin.Peer{},
-		Clusters: []admin.Cluster{},
-		Kernel:   admin.KernelFrom(k, cfg.Kernel.Table, cfg.Kernel.Protocol),
-		Guard:    admin.GuardFrom(d.guard.Status()),
-		Config:   d.settings.status(),
+		BIRD:       []admin.Peer{},
+		Clusters:   []admin.Cluster{},
+		HostChecks: d.host.status(),
+		Kernel:     admin.KernelFrom(k, cfg.Kernel.Table, cfg.Kernel.Protocol),
+		Guard:      admin.GuardFrom(d.guard.Status()),
+		Probe:      admin.ProbeFrom(d.prober.Status()),
+		Config:     d.settings.status(),
 	}
 	s.KeysRefused, s.KeyRefusal = keysRefused(speaker)
 	s.Kernel.LastReconcile = admin.Reconcile{Kind: last.Kind, At: last.At, DurationSeconds: last.Took.Seconds()}
@@ -148,8 +150,8 @@ func (d *daemon) Routes(ctx context.Context, clusterName string) (iter.Seq[admin
 	if clusterName != "" && !d.settings.hasRemote(clusterName) {
 		return nil, fmt.Errorf("%w: remotes has no %q", admin.ErrUnknownCluster, clusterName)
 	}
-	var wanted []peering.RouteStatus
-	if err := d.loop.do(ctx, func(time.Time) { wanted = d.loop.mesh.Routes() }); err != nil {
+	wanted, err := d.loop.routes(ctx)
+	if err != nil {
 		return nil, err
 	}
 	if clusterName != "" {
