@@ -209,6 +209,30 @@ func TestHealthy(t *testing.T) {
 	}
 }
 
+// Probes have a table where they are on.
+func TestProbes(t *testing.T) {
+	s := load[admin.Status](t, "status_degraded.json")
+	doc := parse(t, render(t, s, admin.Peers{}))
+	var words []string
+	for _, row := range all(all(doc, "table", "")[1], "tr", "")[1:] {
+		words = append(words, text(row))
+	}
+	if len(s.Probe.Targets) == 0 || len(words) != len(s.Probe.Targets) {
+		t.Fatalf("%d rows for %d kinds of targets: %q", len(words), len(s.Probe.Targets), words)
+	}
+	for _, p := range s.Probe.Targets {
+		want := fmt.Sprintf("%s %s %d/%d %d ", p.Cluster, map[string]string{"next_hop": "next hops", "address": "addresses"}[p.Kind],
+			p.Answering, p.Answering+p.Failing+p.Unprobed, p.Silent)
+		if !slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(w, want) }) {
+			t.Errorf("no row %q among %q", want, words)
+		}
+	}
+	s.Probe = nil
+	if strings.Contains(render(t, s, admin.Peers{}), `id="probes"`) {
+		t.Error("a table of probes that are off")
+	}
+}
+
 // signs counts the signs of the picture by condition: nodes with a name, and cells.
 func signs(doc *html.Node) (named, cells map[condition]int) {
 	named, cells = map[condition]int{}, map[condition]int{}
@@ -317,6 +341,7 @@ func TestHostileTexts(t *testing.T) {
 	s.NotReady, s.Ready = evil, false
 	s.Node.Cluster, s.Node.Release = evil, evil
 	s.Kernel.LastError, s.Guard.State, s.Guard.Reason = evil, admin.GuardFailing, evil
+	s.Probe = &admin.Probe{Error: evil, Targets: []admin.ProbeCount{{Cluster: evil, Kind: evil, Narrow: 1, PathMTU: 1400}}}
 	s.Config.LastReloadOK, s.Config.LastReloadError, s.Config.File = false, evil, evil
 	for i := range s.Clusters {
 		s.Clusters[i].Name += evil
