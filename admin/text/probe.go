@@ -28,7 +28,7 @@ func writeProbe(w *bufio.Writer, s admin.Status, o Options) {
 	if p.PodMTU > 0 {
 		field(w, "MTU of pods", strconv.Itoa(p.PodMTU))
 	}
-	t := table{head: heads("CLUSTER", "PROBED", ">ANSWERING", ">SILENT", ">SLOWEST", ">PATH MTU")}
+	t := table{head: heads("+CLUSTER", "PROBED", ">ANSWERING", ">SILENT", ">SLOWEST", ">PATH MTU")}
 	for _, c := range p.Targets {
 		t.add(
 			cell{text: c.Cluster}, cell{text: probed(c.Kind)},
