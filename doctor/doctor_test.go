@@ -65,7 +65,7 @@ func goodHost() Host {
 			Addresses: []kernel.Address{{Device: 2, Local: netip.MustParseAddr("9.111.255.21"), Subnet: prefixes("9.111.255.0/24")[0]}},
 		}},
 		NeighborRoom: []Sysctl{{"net/ipv4/neigh/default/gc_thresh3", Fact[string]{Value: "1024"}}},
-		To: prefixes("20.1.0.0/16"), Leave: []string{"eth0"}, Pods: prefixes("10.1.198.128/26"),
+		To:           prefixes("20.1.0.0/16"), Leave: []string{"eth0"}, Pods: prefixes("10.1.198.128/26"),
 	}
 }
 

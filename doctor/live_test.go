@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"testing"
 
@@ -219,6 +220,7 @@ func TestNextHops(t *testing.T) {
 				"and drops packets",
 			Fix: "sysctl -w net/ipv4/neigh/default/gc_thresh3=2, and the same in a file in /etc/sysctl.d",
 		}}},
+		{"room of the host", func(h *Host) { h.NeighborRoom[0].Value.Err = fs.ErrNotExist }, good(1)},
 		{"room unreadable", func(h *Host) { h.NeighborRoom[0].Value.Err = errUnreadable }, []Check{{
 			Result: Unknown, Why: "it cannot be read", Fix: "look at it with `sysctl net/ipv4/neigh/default/gc_thresh3`",
 		}}},

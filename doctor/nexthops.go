@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/netip"
@@ -117,6 +118,9 @@ func some(words []string) string {
 func (h Host) crowdedHops(name string) []Check {
 	var checks []Check
 	for _, s := range h.NeighborRoom {
+		if errors.Is(s.Value.Err, fs.ErrNotExist) {
+			continue // a network namespace of its own, which goes by the host's
+		}
 		if s.Value.Err != nil {
 			checks = append(checks, unknown(name, s.Value.Err, "look at it with `sysctl "+s.Key+"`"))
 			continue

@@ -29,6 +29,8 @@ func TestKernelReturns(t *testing.T) {
 		"route add 10.1.0.9 dev cali1", "route add 10.1.0.10 dev cali1",
 		"rule add to 10.1.0.10 lookup 1790 priority 9", "route add 10.1.0.10 via 192.0.2.9 table 1790",
 		"route add 10.1.0.64/26 via 192.0.2.9",
+		"route add blackhole 10.1.0.128/26 proto bird", "route add blackhole 10.1.0.192/26 proto static", "route add blackhole 30.1.0.0/26 proto bird",
+		"neigh add 192.0.2.77 lladdr 02:00:00:00:00:01 dev near nud permanent",
 	} {
 		if out, err := exec.CommandContext(t.Context(), "ip", strings.Fields(words)...).CombinedOutput(); err != nil {
 			t.Fatalf("ip %s: %v: %s", words, err, out)
@@ -36,6 +38,15 @@ func TestKernelReturns(t *testing.T) {
 	}
 	hops, err := Hops(t.Context(), testConfig(), n.fib)
 	n.must(err)
+	own, err := LocalBlocks(t.Context(), n.fib, prefixes("10.1.0.0/16"))
+	if err != nil || !slices.Equal(own, prefixes("10.1.0.128/26")) {
+		t.Errorf("%v, %v", own, err)
+	}
+	neighbors, err := n.fib.Neighbors(t.Context())
+	known := Neighbor{Device: int32(n.near.Attrs().Index), Addr: hops[0].Addr, State: unix.NUD_PERMANENT}
+	if err != nil || !slices.Contains(neighbors, known) {
+		t.Errorf("%+v, %v", neighbors, err)
+	}
 	var blocks []netip.Prefix
 	for _, h := range hops {
 		blocks = append(blocks, h.Block)
