@@ -62,7 +62,7 @@ func (d *daemon) watchHost(ctx context.Context) error {
 	}
 }
 
-func (d *daemon) lookAtHost(ctx context.Context, fib kernel.FIB) {
+func (d *daemon) lookAtHost(ctx context.Context, fib *kernel.Netlink) {
 	ctx, cancel := context.WithTimeout(ctx, hostWithin)
 	defer cancel()
 	host := doctor.LookRunning(ctx, doctorSources(d.settings.config(), fib))
