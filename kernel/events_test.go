@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"os"
@@ -286,7 +287,7 @@ func (s *stage) has(c Change) bool {
 }
 
 func (s *stage) status(c Change) RouteStatus {
-	for _, r := range s.rec.Routes() {
+	for _, r := range s.rec.Routes(context.Background()) {
 		if r.Route.Prefix == c.Route.Prefix {
 			return r
 		}

@@ -70,7 +70,7 @@ func failsForAWhile(t *testing.T, call string) {
 	if got := len(f.table()); got != 20 || len(f.ruleList()) != 1 {
 		t.Errorf("%d routes and %d rules, want 20 and 1; errors %v", got, len(f.ruleList()), r.Status().Errors)
 	}
-	for _, s := range r.Routes() {
+	for _, s := range r.Routes(t.Context()) {
 		if s.State != StateInstalled {
 			t.Errorf("%+v", s)
 		}
@@ -118,7 +118,7 @@ func TestAnyErrnoStopsOneRouteOnly(t *testing.T) {
 						wanted("2001:db8:20::/122", "2001:db8::77"), wanted("2001:db8:20::40/122", "2001:db8::77"),
 					})
 					settle(0)
-					for _, s := range r.Routes() {
+					for _, s := range r.Routes(t.Context()) {
 						refused := s.Route.Prefix.String() == prefix
 						if refused != (s.State == StateUnresolved) || refused != (s.Err == "the kernel refused it: "+errno.Error()) {
 							t.Errorf("%+v", s)

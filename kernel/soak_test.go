@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -501,7 +502,7 @@ func (s *kernelSoak) compareRules() string {
 // compareStatus checks that what the reconciler reports is what is.
 func (s *kernelSoak) compareStatus() string {
 	shadowed := 0
-	for _, r := range s.rec.Routes() {
+	for _, r := range s.rec.Routes(context.Background()) {
 		want := s.stateOf(r.Route.Prefix)
 		if r.State != want || s.wanted[r.Route.Prefix] != r.Route.NextHop {
 			return fmt.Sprintf("reported as %+v, must be %v via %v", r, want, s.wanted[r.Route.Prefix])

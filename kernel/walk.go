@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -8,28 +9,54 @@ import (
 
 const walkStep = 2000 // entries copied before the loop sees to its other work
 
-// walk copies all wanted routes for a caller of Routes, a piece at each turn of the loop.
+// walk copies wanted routes for a caller, a piece at each turn of the loop.
 type walk struct {
+	take func(*entry) bool // which; nil: all
 	next int
 	out  []RouteStatus
 	done chan struct{}
 }
 
 // Routes lists all wanted routes, sorted by prefix, and how each stands. It waits for the loop, which copies them
-// in pieces: each is true, though not all at one instant. It is nil when Run has not begun or has returned.
-func (r *Reconciler) Routes() []RouteStatus {
+// in pieces: each is true, though not all at one instant. It is nil when Run has not begun or has returned, or when ctx
+// ends before that.
+func (r *Reconciler) Routes(ctx context.Context) []RouteStatus { return r.walk(ctx, nil) }
+
+// Astray lists some of the routes that are not installed, sorted by prefix: of each group and state as many as told. It is
+// as [Reconciler.Routes], but copies no more than it lists.
+func (r *Reconciler) Astray(ctx context.Context, each int) []RouteStatus {
+	type kind struct {
+		group *group
+		state State
+	}
+	seen := map[kind]int{}
+	return r.walk(ctx, func(e *entry) bool {
+		k := kind{e.group, e.state}
+		if e.state == StateInstalled || seen[k] == each {
+			return false
+		}
+		seen[k]++
+		return true
+	})
+}
+
+func (r *Reconciler) walk(ctx context.Context, take func(*entry) bool) []RouteStatus {
 	if !r.started.Load() {
 		return nil
 	}
-	w := &walk{done: make(chan struct{})}
+	w := &walk{take: take, done: make(chan struct{})}
 	select {
 	case r.walks <- w:
 	case <-r.done:
+		return nil
+	case <-ctx.Done():
 		return nil
 	}
 	select {
 	case <-w.done:
 	case <-r.done:
+		return nil
+	case <-ctx.Done():
 		return nil
 	}
 	slices.SortFunc(w.out, func(a, b RouteStatus) int { return a.Route.Prefix.Compare(b.Route.Prefix) })
@@ -43,11 +70,11 @@ func (l *loop) stepWalks() bool {
 	}
 	l.walking = slices.DeleteFunc(l.walking, func(w *walk) bool {
 		end := min(w.next+walkStep, len(l.all))
-		if w.out == nil {
+		if w.out == nil && w.take == nil {
 			w.out = make([]RouteStatus, 0, len(l.all))
 		}
 		for _, e := range l.all[w.next:end] {
-			if e != nil && e.wanted() {
+			if e != nil && e.wanted() && (w.take == nil || w.take(e)) {
 				w.out = append(w.out, l.routeStatus(e))
 			}
 		}

@@ -21,6 +21,9 @@ import (
 
 var _ admin.Source = (*daemon)(nil)
 
+// astrayWithin is how long a status waits for the names of routes that are astray; without them it has their number.
+const astrayWithin = time.Second
+
 // meshStatus is the mesh at this moment.
 func (d *daemon) meshStatus(ctx context.Context) (peering.Status, error) {
 	var s peering.Status
@@ -57,8 +60,10 @@ func (d *daemon) Status(ctx context.Context) (admin.Status, error) {
 		s.BIRD = append(s.BIRD, peerStatus(p, sessions))
 	}
 	rosters := d.rosters.status(s.At)
+	astray := d.astray(ctx, k)
 	for _, c := range mesh.Clusters {
 		cluster := admin.ClusterFrom(c, admin.RouteCountsFrom(k.Routes, c.Name))
+		cluster.Astray = admin.AstrayFrom(astray, c.Name)
 		if r, followed := rosters[c.Name]; followed {
 			cluster.Roster = r.admin()
 		}
@@ -69,6 +74,16 @@ func (d *daemon) Status(ctx context.Context) (admin.Status, error) {
 	}
 	s.Ready = s.NotReady == ""
 	return s, nil
+}
+
+// astray is some of the routes that are not installed, where there are any and the reconciler is not busy with other things.
+func (d *daemon) astray(ctx context.Context, k kernel.Status) []kernel.RouteStatus {
+	if !slices.ContainsFunc(k.Routes, func(g kernel.GroupStatus) bool { return g.Count(kernel.StateInstalled) < g.Wanted }) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, astrayWithin)
+	defer cancel()
+	return d.reconciler.Astray(ctx, admin.MaxAstray)
 }
 
 func (d *daemon) nodeStatus(cfg *config.Config) admin.Node {
@@ -134,7 +149,7 @@ func (d *daemon) Routes(ctx context.Context, clusterName string) (iter.Seq[admin
 	}
 	slices.SortFunc(wanted, func(a, b peering.RouteStatus) int { return peering.ComparePrefix(a.Prefix, b.Prefix) })
 	held := make(map[netip.Prefix]kernel.RouteStatus, len(wanted))
-	for _, r := range d.reconciler.Routes() {
+	for _, r := range d.reconciler.Routes(ctx) {
 		held[r.Route.Prefix] = r
 	}
 	return func(yield func(admin.Route) bool) {
