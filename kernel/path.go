@@ -14,6 +14,7 @@ import (
 // is wanted.
 type PathSurvey struct {
 	Wanted   RouteStatus // against the table as it is now
+	Down     string      // the link to the wanted next hop, which is down; else empty
 	Holds    []string    // what the table has to prefixes that hold the address, in iproute2's words, the most specific first
 	Leads    bool        // a rule leads the lookup of the address to the table
 	Decision Decision
@@ -53,6 +54,7 @@ func SurveyPath(ctx context.Context, cfg Config, n *Netlink, addr netip.Addr, wa
 	}
 	if want.NextHop.IsValid() {
 		s.Wanted = o.planRoutes(topology, []Route{want}, holding, true).Routes[0]
+		s.Down = topology.resolve(want.NextHop).down
 	}
 	s.Link = topology.Links[s.Decision.Answer.Route.Device]
 	if s.Link.Index > 0 && !s.Link.Loopback {

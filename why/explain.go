@@ -24,6 +24,7 @@ const (
 	stepNeighbor  = "neighbor"
 	stepDevice    = "device"
 	stepHost      = "host"
+	stepReturn    = "return"
 )
 
 // Explain follows the way.

@@ -27,6 +27,7 @@ func (w *way) toRemote(h home) {
 	w.freshness()
 	w.inKernel()
 	w.findings()
+	w.back()
 }
 
 // announced is who announces the block.

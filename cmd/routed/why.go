@@ -19,12 +19,16 @@ import (
 func (d *daemon) Why(ctx context.Context, address netip.Addr) (admin.Why, error) {
 	f := why.Facts{At: time.Now(), Address: address, Config: d.settings.config()}
 	err := d.loop.do(ctx, func(time.Time) {
-		f.Mesh, f.Clusters = d.loop.mesh.Address(address), d.loop.mesh.Status().Clusters
+		s := d.loop.mesh.Status()
+		f.Mesh, f.Clusters, f.Own, f.BIRD = d.loop.mesh.Address(address), s.Clusters, s.Own, s.BIRD
 	})
 	if err != nil {
 		return admin.Why{}, err
 	}
-	d.fillReasons(f.Clusters)
+	d.fillReasons(f.BIRD)
+	for _, c := range f.Clusters {
+		d.fillReasons(c.Peers)
+	}
 	d.survey(ctx, f.Config, &f)
 	return why.Explain(f), nil
 }
@@ -42,15 +46,15 @@ func (d *daemon) survey(ctx context.Context, cfg *config.Config, f *why.Facts) {
 		return
 	}
 	if f.Kernel.Wanted.State != kernel.StateInstalled {
-		f.Failure = d.failure(want.Prefix)
+		f.Failure = d.failure(ctx, want.Prefix)
 	}
 	f.Findings = doctor.ExaminePath(doctor.LookOnPath(
 		ctx, owned, d.netlink, os.DirFS("/proc"), cfg.RemotePodCIDRs(), f.Address, f.Kernel.Link.Name))
 }
 
 // failure is why the reconciler has not brought a route into the kernel.
-func (d *daemon) failure(prefix netip.Prefix) string {
-	for _, r := range d.reconciler.Routes() {
+func (d *daemon) failure(ctx context.Context, prefix netip.Prefix) string {
+	for _, r := range d.reconciler.Routes(ctx) {
 		if r.Route.Prefix == prefix {
 			return r.Err
 		}
@@ -59,11 +63,9 @@ func (d *daemon) failure(prefix netip.Prefix) string {
 }
 
 // fillReasons says why sessions are down, where the speaker knows better than the mesh.
-func (d *daemon) fillReasons(clusters []peering.ClusterStatus) {
+func (d *daemon) fillReasons(peers []peering.PeerStatus) {
 	sessions := sessionsByPeer(d.speaker.Status())
-	for _, c := range clusters {
-		for i, p := range c.Peers {
-			c.Peers[i].Reason = cmp.Or(sessions[p.Peer.Addr].LastError, p.Reason)
-		}
+	for i, p := range peers {
+		peers[i].Reason = cmp.Or(sessions[p.Peer.Addr].LastError, p.Reason)
 	}
 }
