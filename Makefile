@@ -1,4 +1,4 @@
-# make build | demo | test | bench | bench-scale | gobench | soak | partition | flood | lint | fmt | fuzz | clean. Everything that is fetched or built lies in bin/ and .cache/.
+# make build | demo | demo-bookinfo | test | bench | bench-scale | gobench | soak | partition | flood | lint | fmt | fuzz | clean. Everything that is fetched or built lies in bin/ and .cache/.
 
 GO       ?= go
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
@@ -8,7 +8,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.revision=$(REVISION)
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI         := .cache/tools/golangci-lint-$(GOLANGCI_VERSION)
 
-.PHONY: build demo test unit bench bench-scale gobench soak partition flood lint fmt fuzz clean deps
+.PHONY: build demo demo-bookinfo test unit bench bench-scale gobench soak partition flood lint fmt fuzz clean deps
 
 build: ## the static binary bin/routed
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/routed ./cmd/routed
@@ -16,6 +16,11 @@ build: ## the static binary bin/routed
 demo: deps build ## the mesh of two clusters, end to end, on this machine
 	CGO_ENABLED=0 $(GO) build -o bin/demo ./lab/demo
 	bin/demo --routed bin/routed $(DEMO_FLAGS)
+
+demo-bookinfo: deps build ## Bookinfo across the two clusters; DEMO_FLAGS=--serve stays up for a browser
+	CGO_ENABLED=0 $(GO) build -o bin/bookinfo ./examples/bookinfo/cmd/bookinfo
+	CGO_ENABLED=0 $(GO) build -o bin/demo-bookinfo ./examples/bookinfo/cmd/demo
+	bin/demo-bookinfo --routed bin/routed --bookinfo bin/bookinfo $(DEMO_FLAGS)
 
 test: deps lint unit ## everything CI runs
 
