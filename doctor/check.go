@@ -55,6 +55,8 @@ func Examine(h Host) Report {
 		checkForwarding,
 		checkRules,
 		checkTable,
+		checkRPFilter,
+		checkMasquerade,
 		checkHandMade,
 		checkKeys,
 	} {

@@ -13,12 +13,14 @@ import (
 
 	"routed/config"
 	"routed/kernel"
+	"routed/snat"
 )
 
 // Host is what the checks see: the configuration, and how this host stands to it. It holds values only.
 type Host struct {
 	Owned   kernel.Config  // what routed owns in the kernel
 	Lookups []netip.Prefix // the pod ranges of the remote clusters
+	Pods    []netip.Prefix // of this node: its blocks where the kernel tells them, else the ranges of its cluster
 	Rules   Fact[kernel.RuleSurvey]
 	Table   Fact[kernel.TableSurvey]
 	Strays  Fact[[]kernel.Stray]
@@ -26,6 +28,14 @@ type Host struct {
 	Forwarding   []Sysctl     // of each family and device that matters
 	Capabilities Fact[uint64] // of this process, a bit each (capabilities(7)): the effective set
 	UID          int          // of this process
+
+	Returns  Fact[[]kernel.ReturnPath] // of packets of remote pods, and of this node's
+	RPFilter []Sysctl                  // of all and of each device that Returns name, in that order
+
+	To            []netip.Prefix // where packets of pods go: Lookups, or an address in one of them
+	Leave         []string       // the devices by which they leave
+	SourceNAT     []snat.Finding // rules that change their source
+	SourceNATGaps []snat.Gap     // rules that are not known
 
 	KeyRoom Fact[KeyRoom] // not of Look: it takes who the peers are
 }
@@ -44,15 +54,42 @@ type Sysctl struct {
 	Value Fact[string]
 }
 
-// Look reads the host. proc is its /proc. What cannot be read is a fact too.
-func Look(ctx context.Context, cfg *config.Config, owned kernel.Config, fib kernel.FIB, proc fs.FS, uid int) Host {
-	h := Host{Owned: owned, UID: uid, Lookups: cfg.RemotePodCIDRs()}
-	h.Rules = fact(kernel.SurveyRules(ctx, owned, fib, h.Lookups))
-	h.Table = fact(kernel.SurveyTable(ctx, owned, fib))
-	h.Strays = fact(kernel.StrayRoutes(ctx, owned, fib, h.Lookups))
-	h.readForwarding(proc, h.Table.Value.Devices)
-	h.Capabilities = fact(readCapabilities(proc))
+// Sources are where a Host is read from.
+type Sources struct {
+	Config *config.Config
+	Owned  kernel.Config
+	FIB    kernel.FIB
+	Proc   fs.FS // the host's /proc
+	UID    int   // of this process
+	NAT    func(context.Context) snat.Rules
+}
+
+// Look reads the host. What cannot be read is a fact too.
+func Look(ctx context.Context, s Sources) Host {
+	h := Host{Owned: s.Owned, UID: s.UID, Lookups: s.Config.RemotePodCIDRs()}
+	h.Rules = fact(kernel.SurveyRules(ctx, s.Owned, s.FIB, h.Lookups))
+	h.Table = fact(kernel.SurveyTable(ctx, s.Owned, s.FIB))
+	h.Strays = fact(kernel.StrayRoutes(ctx, s.Owned, s.FIB, h.Lookups))
+	h.To, h.Leave = h.Lookups, h.Table.Value.Devices
+	h.readForwarding(s.Proc, h.Leave)
+	h.Capabilities = fact(readCapabilities(s.Proc))
+	h.Returns = fact(kernel.ReturnPaths(ctx, s.FIB, s.Config.Node.Address, onePerNextHop(h.Table.Value.Own), s.Config.Cluster.PodCIDRs))
+	h.readRPFilter(s.Proc)
+	h.readSourceNAT(ctx, s)
 	return h
+}
+
+// onePerNextHop is a block of each next hop: all behind one are alike.
+func onePerNextHop(routes []kernel.Route) []netip.Prefix {
+	var blocks []netip.Prefix
+	seen := make(map[netip.Addr]bool)
+	for _, r := range routes {
+		if !seen[r.NextHop] {
+			seen[r.NextHop] = true
+			blocks = append(blocks, r.Prefix)
+		}
+	}
+	return blocks
 }
 
 func (h *Host) readForwarding(proc fs.FS, devices []string) {

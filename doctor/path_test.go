@@ -13,7 +13,7 @@ import (
 
 // Of what is wrong on a host only what touches the way to one address is told.
 func TestPath(t *testing.T) {
-	ranges := prefixes("20.1.0.0/16", "30.1.0.0/16", "2001:db8:20::/48")
+	cfg := &config.Config{Remotes: []config.Remote{{PodCIDRs: prefixes("20.1.0.0/16", "30.1.0.0/16", "2001:db8:20::/48")}}}
 	byHand := func(prefix string) kernel.FIBRoute {
 		return kernel.FIBRoute{Prefix: prefixes(prefix)[0], Gateway: netip.MustParseAddr("9.111.255.77"), Device: 2, Protocol: 3, Type: 1}
 	}
@@ -34,7 +34,7 @@ func TestPath(t *testing.T) {
 	}
 	look := func(address, device string) []string {
 		var found []string
-		for _, c := range ExaminePath(LookOnPath(t.Context(), goodHost().Owned, fib, proc, ranges, netip.MustParseAddr(address), device)) {
+		for _, c := range ExaminePath(LookOnPath(t.Context(), sources(cfg, fib, proc), netip.MustParseAddr(address), device)) {
 			found = append(found, c.Name+" "+string(c.Result)+": "+c.Why)
 		}
 		return found
@@ -54,5 +54,34 @@ func TestPath(t *testing.T) {
 		if diff := cmp.Diff(c.want, look(c.address, c.device)); diff != "" {
 			t.Errorf("%s: %s", c.address, diff)
 		}
+	}
+}
+
+// What drops or changes packets on the way is told of the way that they take.
+func TestPathOfPackets(t *testing.T) {
+	cfg := &config.Config{
+		Cluster: config.Cluster{PodCIDRs: prefixes("10.1.0.0/16")}, Node: config.Node{Address: netip.MustParseAddr("9.111.255.21")},
+		Remotes: []config.Remote{{PodCIDRs: prefixes("20.1.0.0/16")}},
+	}
+	rule := kernel.Rule{Priority: 1790, Table: 1790, To: prefixes("20.1.0.0/16")[0], Protocol: 114}
+	fib := stillFIB{rules: []kernel.Rule{rule}, addresses: []kernel.Address{
+		{Device: 3, Local: cfg.Node.Address, Subnet: prefixes("9.111.255.0/24")[0]},
+	}}
+	proc := fstest.MapFS{
+		"sys/net/ipv4/ip_forward":             {Data: []byte("1\n")},
+		"sys/net/ipv4/conf/eth0.7/forwarding": {Data: []byte("1\n")},
+		"sys/net/ipv4/conf/all/rp_filter":     {Data: []byte("1\n")},
+		"sys/net/ipv4/conf/eth1/rp_filter":    {Data: []byte("0\n")},
+	}
+	from := sources(cfg, fib, proc)
+	got := ExaminePath(LookOnPath(t.Context(), from, netip.MustParseAddr("20.1.47.150"), "eth0.7"))
+	want := []Check{{
+		Name: "rp-filter", Result: Failed,
+		Why: "net/ipv4/conf/all/rp_filter is strict, and packets of remote pods (20.1.47.150/32) come in by eth1 while answers " +
+			"leave by eth0.7: they are dropped",
+		Fix: "let both ways use one device, or: sysctl -w net/ipv4/conf/eth1/rp_filter=2, and the same in a file in /etc/sysctl.d",
+	}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -33,6 +33,10 @@ var (
 	Ping   = Tool{Package: "iputils-ping", Program: "bin/ping", OnHost: true} //nolint:gochecknoglobals // a constant of struct type
 	NFT    = Tool{Package: "nftables", Program: "usr/sbin/nft", OnHost: true} //nolint:gochecknoglobals // a constant of struct type
 
+	// IPTables has both of them, iptables-nft and iptables-legacy.
+	IPTables = Tool{Package: "iptables", Program: "usr/sbin/xtables-nft-multi", OnHost: true} //nolint:gochecknoglobals // a constant of struct type
+	IPSet    = Tool{Package: "ipset", Program: "usr/sbin/ipset", OnHost: true}                //nolint:gochecknoglobals // a constant of struct type
+
 	// Prometheus brings promtool, which tests the alerts. It depends on the fonts and scripts of its web pages.
 	Prometheus = Tool{Package: "prometheus", Program: "usr/bin/promtool", Alone: true} //nolint:gochecknoglobals // a constant of struct type
 )

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"net/netip"
-	"os"
 	"time"
 
 	"routed/admin"
@@ -48,8 +47,7 @@ func (d *daemon) survey(ctx context.Context, cfg *config.Config, f *why.Facts) {
 	if f.Kernel.Wanted.State != kernel.StateInstalled {
 		f.Failure = d.failure(ctx, want.Prefix)
 	}
-	f.Findings = doctor.ExaminePath(doctor.LookOnPath(
-		ctx, owned, d.netlink, os.DirFS("/proc"), cfg.RemotePodCIDRs(), f.Address, f.Kernel.Link.Name))
+	f.Findings = doctor.ExaminePath(doctor.LookOnPath(ctx, doctorSources(cfg, d.netlink), f.Address, f.Kernel.Link.Name))
 }
 
 // failure is why the reconciler has not brought a route into the kernel.
