@@ -55,6 +55,7 @@ func healthyStatus() Status {
 			LastResync:    ago(41 * time.Second), ResyncSeconds: 60,
 			Repairs: []Count{{Name: "deleted", Count: 1}}, Changes: []Count{{Name: "add", Count: 9}}, Errors: []Count{},
 		},
+		HostChecks: []HostCheck{{Name: "masquerade", Result: CheckGood, Why: "packets of pods keep their source address", At: ago(20 * time.Second)}},
 		Guard: Guard{
 			Mode: "auto", State: GuardActive, Since: ago(5 * 24 * time.Hour), Peers: 3, LastCheck: ago(11 * time.Second),
 			Repairs: 2, LastRepair: ago(3 * time.Hour),

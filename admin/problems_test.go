@@ -49,6 +49,11 @@ func TestProblems(t *testing.T) {
 		{"API never there", func(s *Status) {
 			s.Clusters[0].Roster = &Roster{Server: "https://api", Since: ago(time.Minute), Error: "no answer within 30s"}
 		}, Warning, CodeRosterOutdated, []string{"for 1m: no answer within 30s"}},
+		{"masqueraded", func(s *Status) {
+			s.HostChecks = append(s.HostChecks,
+				HostCheck{Name: "masquerade", Result: CheckFailed, Why: "packets of pods lose their source address", Fix: "make a pool"},
+				HostCheck{Name: "rp-filter", Result: CheckUnknown, Why: "it cannot be read", Fix: "look"})
+		}, Critical, CodeHostCheck, []string{"masquerade: packets of pods lose their source address"}},
 		{"rule gone", func(s *Status) {
 			s.Kernel.RulesPresent = 0
 		}, Critical, CodeRulesMissing, []string{"1 of the 1 rule", "table 1790"}},

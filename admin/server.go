@@ -126,6 +126,7 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 	st.Problems = list(Problems(st))
 	st.Healthy = !st.Degraded()
 	st.BIRD, st.Clusters, st.Mesh.OwnBlocks = list(st.BIRD), list(st.Clusters), list(st.Mesh.OwnBlocks)
+	st.HostChecks = list(st.HostChecks)
 	k := &st.Kernel
 	k.Repairs, k.Changes, k.Errors = list(k.Repairs), list(k.Changes), list(k.Errors)
 	s.reply(w, http.StatusOK, st)

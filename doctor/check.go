@@ -49,8 +49,7 @@ func (r Report) Failed() bool {
 
 // Examine runs every check. It is pure.
 func Examine(h Host) Report {
-	var r Report
-	for _, check := range []func(Host) []Check{
+	return examine(h,
 		checkCapabilities,
 		checkForwarding,
 		checkRules,
@@ -59,7 +58,12 @@ func Examine(h Host) Report {
 		checkMasquerade,
 		checkHandMade,
 		checkKeys,
-	} {
+	)
+}
+
+func examine(h Host, checks ...func(Host) []Check) Report {
+	var r Report
+	for _, check := range checks {
 		r.Checks = append(r.Checks, check(h)...)
 	}
 	slices.SortStableFunc(r.Checks, func(a, b Check) int { return cmp.Compare(a.Result.rank(), b.Result.rank()) })

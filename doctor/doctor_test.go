@@ -34,8 +34,7 @@ func goodHost() Host {
 		Owned:   kernel.Config{Table: 1790, Protocol: 114, RulePriority: 1790},
 		Lookups: prefixes("20.1.0.0/16"),
 		Table: Fact[kernel.TableSurvey]{Value: kernel.TableSurvey{
-			Own:     []kernel.Route{{Prefix: prefixes("20.1.47.128/26")[0], NextHop: netip.MustParseAddr("9.111.255.77")}},
-			Devices: []string{"eth0"},
+			Own: []kernel.Route{{Prefix: prefixes("20.1.47.128/26")[0], NextHop: netip.MustParseAddr("9.111.255.77")}},
 		}},
 		Forwarding:   []Sysctl{{"net/ipv4/ip_forward", Fact[string]{Value: "1"}}},
 		Capabilities: Fact[uint64]{Value: 1 << capNetAdmin},

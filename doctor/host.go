@@ -24,6 +24,7 @@ type Host struct {
 	Rules   Fact[kernel.RuleSurvey]
 	Table   Fact[kernel.TableSurvey]
 	Strays  Fact[[]kernel.Stray]
+	Hops    Fact[[]kernel.Hop] // the next hops of the table
 
 	Forwarding   []Sysctl     // of each family and device that matters
 	Capabilities Fact[uint64] // of this process, a bit each (capabilities(7)): the effective set
@@ -70,26 +71,9 @@ func Look(ctx context.Context, s Sources) Host {
 	h.Rules = fact(kernel.SurveyRules(ctx, s.Owned, s.FIB, h.Lookups))
 	h.Table = fact(kernel.SurveyTable(ctx, s.Owned, s.FIB))
 	h.Strays = fact(kernel.StrayRoutes(ctx, s.Owned, s.FIB, h.Lookups))
-	h.To, h.Leave = h.Lookups, h.Table.Value.Devices
-	h.readForwarding(s.Proc, h.Leave)
 	h.Capabilities = fact(readCapabilities(s.Proc))
-	h.Returns = fact(kernel.ReturnPaths(ctx, s.FIB, s.Config.Node.Address, onePerNextHop(h.Table.Value.Own), s.Config.Cluster.PodCIDRs))
-	h.readRPFilter(s.Proc)
-	h.readSourceNAT(ctx, s)
+	h.readWay(ctx, s)
 	return h
-}
-
-// onePerNextHop is a block of each next hop: all behind one are alike.
-func onePerNextHop(routes []kernel.Route) []netip.Prefix {
-	var blocks []netip.Prefix
-	seen := make(map[netip.Addr]bool)
-	for _, r := range routes {
-		if !seen[r.NextHop] {
-			seen[r.NextHop] = true
-			blocks = append(blocks, r.Prefix)
-		}
-	}
-	return blocks
 }
 
 func (h *Host) readForwarding(proc fs.FS, devices []string) {

@@ -84,7 +84,6 @@ func tableText(table uint32) string {
 // TableSurvey is what the table holds.
 type TableSurvey struct {
 	Own     []Route  // ours that lead somewhere
-	Devices []string // by which they leave, each once
 	Foreign []string // of others, in iproute2's words
 }
 
@@ -107,9 +106,6 @@ func SurveyTable(ctx context.Context, cfg Config, fib FIB) (TableSurvey, error) 
 			s.Foreign = append(s.Foreign, routeText(r, device))
 		case r.Gateway.IsValid():
 			s.Own = append(s.Own, Route{Prefix: r.Prefix, NextHop: r.Gateway})
-			if !slices.Contains(s.Devices, device) {
-				s.Devices = append(s.Devices, device)
-			}
 		}
 	}
 	return s, nil

@@ -48,6 +48,12 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	c.rosters(e, s.Rosters)
 	c.routes(e, s)
 	c.kernel(e, s.Kernel)
+	for _, h := range s.HostChecks {
+		e.gauge(c.d.hostChecks, float64(h.Failed), h.Check, "failed")
+		e.gauge(c.d.hostChecks, float64(h.Warning), h.Check, "warning")
+		e.gauge(c.d.hostChecks, float64(h.Unknown), h.Check, "cannot_tell")
+		e.gauge(c.d.hostChecks, float64(h.Good), h.Check, "good")
+	}
 	e.gauge(c.d.guardActive, number(s.Guard.Condition == guard.Active))
 	e.gauge(c.d.guardWanted, number(s.Guard.Mode != guard.None))
 	e.gauge(c.d.reloadOK, number(s.Reload.Successful))

@@ -13,6 +13,7 @@ type descs struct {
 	rules                              *prometheus.Desc
 	lastResync, resyncDue, overruns    *prometheus.Desc
 	guardActive, guardWanted           *prometheus.Desc
+	hostChecks                         *prometheus.Desc
 	reloadOK, reloadAt                 *prometheus.Desc
 }
 
@@ -21,7 +22,7 @@ func (d descs) all() []*prometheus.Desc {
 		d.sessionUp, d.sessionAt, d.sessionFlaps, d.prefixes, d.rejected, d.nodes, d.blocks, d.held, d.conflicts,
 		d.limit, d.limitUsed, d.rosterAt, d.rosterFailures,
 		d.routes, d.rules, d.repairs, d.changes, d.errors, d.lastResync, d.resyncDue, d.overruns,
-		d.guardActive, d.guardWanted, d.reloadOK, d.reloadAt,
+		d.guardActive, d.guardWanted, d.hostChecks, d.reloadOK, d.reloadAt,
 	}
 }
 
@@ -67,7 +68,10 @@ func newDescs(o Options) descs {
 		overruns:    desc("netlink_overruns_total", "Times that kernel events were lost; a full compare follows each."),
 		guardActive: desc("guard_active", "Whether the kernel lets only roster peers and the local BIRD reach the BGP port."),
 		guardWanted: desc("guard_wanted", "Whether the configuration asks for that guard."),
-		reloadOK:    desc("config_last_reload_successful", "Whether the last load of the configuration was accepted."),
-		reloadAt:    desc("config_last_reload_success_timestamp_seconds", "When a configuration was last accepted."),
+		hostChecks: desc("host_checks",
+			"Findings of the daemon's last look at its host, by check and result: what breaks pod traffic although every route is right.",
+			"check", "result"),
+		reloadOK: desc("config_last_reload_successful", "Whether the last load of the configuration was accepted."),
+		reloadAt: desc("config_last_reload_success_timestamp_seconds", "When a configuration was last accepted."),
 	}
 }

@@ -17,6 +17,7 @@ type Snapshot struct {
 	Guard      guard.Status
 	Reload     Reload
 	Rosters    []Roster
+	HostChecks []HostCheck
 }
 
 // Roster is how the API stands that lists the nodes of a cluster.
@@ -24,6 +25,12 @@ type Roster struct {
 	Cluster       string
 	LastSuccessAt time.Time // when the list in force was last known to be the API's; zero: never
 	Failures      uint64    // of calls to it
+}
+
+// HostCheck is what one check of the host came to at the last look: how many findings of each result.
+type HostCheck struct {
+	Check                          string
+	Failed, Warning, Unknown, Good int
 }
 
 // Advertised counts the prefixes of one family that the nodes of a cluster are told, all sessions together.

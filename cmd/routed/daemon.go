@@ -59,6 +59,7 @@ type daemon struct {
 	guard      *guard.Keeper
 	speaker    *bgp.Speaker
 	loop       *meshLoop
+	host       hostChecks
 	begun      chan struct{} // closed when the mesh has been seeded and its loop is about to run
 	timings    *metrics.Timings
 }
@@ -124,6 +125,7 @@ func (d *daemon) serve(ctx context.Context, cfg *config.Config) error {
 	g.Go(named("mesh", func() error { return d.startMesh(ctx) }))
 	g.Go(named("admin", func() error { return admin.NewServer(cfg.Admin.Socket, d, d.log).Serve(ctx, socket) }))
 	g.Go(named("metrics", func() error { return d.serveMetrics(ctx, cfg) }))
+	g.Go(named("host", func() error { return d.watchHost(ctx) }))
 	g.Go(named("files", func() error { return d.files.Run(ctx) }))
 	g.Go(named("reload", func() error { return d.reloads(ctx) }))
 	g.Go(named("watchdog", func() error { return d.notify.watch(ctx, d.alive, d.statusLine) }))

@@ -43,6 +43,7 @@ func (d *daemon) snapshot(ctx context.Context) (metrics.Snapshot, error) {
 		Guard:      d.guard.Status(),
 		Reload:     metrics.Reload{Successful: reload.LastReloadOK, LastSuccessAt: reload.LastSuccessAt},
 		Rosters:    d.rosterNumbers(time.Now()),
+		HostChecks: d.host.numbers(),
 	}, nil
 }
 

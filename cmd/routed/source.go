@@ -48,11 +48,12 @@ func (d *daemon) Status(ctx context.Context) (admin.Status, error) {
 			RetentionSeconds: cfg.Mesh.Retention.Seconds(), OwnBlocks: admin.OwnBlocksFrom(mesh.Own),
 			ConvergeBefore: d.convergeBefore(cfg, mesh), ConvergedBy: convergedBy(mesh),
 		},
-		BIRD:     []admin.Peer{},
-		Clusters: []admin.Cluster{},
-		Kernel:   admin.KernelFrom(k, cfg.Kernel.Table, cfg.Kernel.Protocol),
-		Guard:    admin.GuardFrom(d.guard.Status()),
-		Config:   d.settings.status(),
+		BIRD:       []admin.Peer{},
+		Clusters:   []admin.Cluster{},
+		HostChecks: d.host.status(),
+		Kernel:     admin.KernelFrom(k, cfg.Kernel.Table, cfg.Kernel.Protocol),
+		Guard:      admin.GuardFrom(d.guard.Status()),
+		Config:     d.settings.status(),
 	}
 	s.KeysRefused, s.KeyRefusal = keysRefused(speaker)
 	s.Kernel.LastReconcile = admin.Reconcile{Kind: last.Kind, At: last.At, DurationSeconds: last.Took.Seconds()}

@@ -122,5 +122,7 @@ func snapshot() metrics.Snapshot {
 		Kernel:  kernel.Status{Errors: []kernel.ErrorCount{{Op: "add", Errno: "EINVAL", Count: 1}}},
 		Guard:   guard.Status{Mode: guard.Auto, Condition: guard.Active},
 		Rosters: []metrics.Roster{{Cluster: "cluster-2"}},
+
+		HostChecks: []metrics.HostCheck{{Check: "masquerade", Good: 1}},
 	}
 }
