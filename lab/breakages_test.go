@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"routed/admin"
+	"routed/admin/text"
 	"routed/lab"
 	"routed/peering/roster/kube/kubetest"
 )
@@ -70,16 +71,13 @@ func hasty() tempo {
 	}}
 }
 
-// haveItAll has every daemon notice a silent peer soon, and one daemon have all that a daemon can: its list of remote nodes
-// comes from a Kubernetes API as well.
+// haveItAll has a node notice soon that another one does not answer, and its daemon have all that one can: the list of remote
+// nodes comes from a Kubernetes API as well.
 func (m *mesh) haveItAll(t *testing.T, node *lab.Node) {
 	t.Helper()
 	// The kernel holds a neighbour for reachable for half a minute (base_reachable_time_ms), and then asks for some seconds.
 	const neighbor = "ipv4/neigh/eth0/"
 	must(t, node.Sysctls(m.ctx, neighbor+"base_reachable_time_ms=1000", neighbor+"delay_first_probe_time=1", neighbor+"retrans_time_ms=200"))
-	for _, n := range m.Nodes() {
-		n.EditRouted(noticesSoon)
-	}
 	var api *kubetest.API
 	must(t, within(node.Namespace, func() error {
 		api = kubetest.Start(t)
@@ -90,14 +88,11 @@ func (m *mesh) haveItAll(t *testing.T, node *lab.Node) {
 	}
 	kubeconfig := filepath.Join(node.Dir, "cluster-2.kubeconfig")
 	must(t, os.WriteFile(kubeconfig, []byte(api.Kubeconfig("sesame")), 0o600))
-	node.EditRouted(func(text string) string {
-		text = strings.Replace(text, "    nodes:\n", "    nodes:\n      kubernetes: {kubeconfig: "+kubeconfig+"}\n", 1)
-		return noticesSoon(text) + "state: {directory: " + filepath.Join(node.Dir, "state") + "}\n"
+	node.EditRouted(func(config string) string {
+		config = strings.Replace(config, "    nodes:\n", "    nodes:\n      kubernetes: {kubeconfig: "+kubeconfig+"}\n", 1)
+		return config + "state: {directory: " + filepath.Join(node.Dir, "state") + "}\n"
 	})
 }
-
-// noticesSoon has a configuration give up a silent peer soon.
-func noticesSoon(text string) string { return text + "timers: {holdTime: 3s}\n" }
 
 func (m *mesh) testBreakage(t *testing.T, p prometheus, node *lab.Node, b breakage) {
 	t.Helper()
@@ -118,14 +113,15 @@ func (m *mesh) testBreakage(t *testing.T, p prometheus, node *lab.Node, b breaka
 // wantProblem waits until `routed status` exits 1 and names the breakage.
 func (m *mesh) wantProblem(t *testing.T, node *lab.Node, b breakage) {
 	t.Helper()
-	_, err := lab.Within(m.ctx, noticeLimit, "status to name "+string(b.problem), func(ctx context.Context) error {
-		s, err := ask[admin.Status](ctx, node, "status")
-		if err != nil {
+	var s admin.Status
+	_, err := lab.Within(m.ctx, noticeLimit, "status to name "+string(b.problem), func(ctx context.Context) (err error) {
+		var exit int
+		if s, exit, err = asked[admin.Status](ctx, node, "status"); err != nil {
 			return err
 		}
 		i := slices.IndexFunc(s.Problems, func(p admin.Problem) bool { return p.Code == b.problem })
-		if i < 0 {
-			return fmt.Errorf("the problems are %+v", s.Problems)
+		if i < 0 || exit != 1 {
+			return fmt.Errorf("exits %d, and the problems are %+v", exit, s.Problems)
 		}
 		for _, word := range b.about {
 			if !strings.Contains(s.Problems[i].Text, word) {
@@ -135,41 +131,37 @@ func (m *mesh) wantProblem(t *testing.T, node *lab.Node, b breakage) {
 		return nil
 	})
 	must(t, err)
-	out, status, err := node.Routed(m.ctx, "status")
-	must(t, err)
-	if status != 1 || !strings.Contains(out, " "+string(b.problem)+"\n") {
-		t.Errorf("status exits %d and says:\n%s", status, out)
-	}
-	before, _, _ := strings.Cut(out, "\nTHIS NODE")
-	t.Log("routed status\n" + before)
+	var out strings.Builder
+	must(t, text.Status(&out, s, text.Options{}))
+	problems, _, _ := strings.Cut(out.String(), "\nTHIS NODE")
+	t.Log("routed status\n" + problems)
 }
 
 // wantWhy waits until `routed why` names the step: broken with exit status 1, or as the only doubt about a way that is
 // routed as wanted.
 func (m *mesh) wantWhy(t *testing.T, node *lab.Node, w wayEnds) {
 	t.Helper()
-	_, err := lab.Within(m.ctx, noticeLimit, "why to name the step "+w.step, func(ctx context.Context) error {
-		answer, err := ask[admin.Why](ctx, node, "why", w.ask)
-		if err != nil {
+	var answer admin.Why
+	_, err := lab.Within(m.ctx, noticeLimit, "why to name the step "+w.step, func(ctx context.Context) (err error) {
+		var exit int
+		if answer, exit, err = asked[admin.Why](ctx, node, "why", w.ask); err != nil {
 			return err
 		}
+		broken := w.state == admin.StepBroken
 		first := slices.IndexFunc(answer.Steps, func(s admin.Step) bool { return s.State == w.state })
-		switch {
-		case first < 0, w.state != admin.StepBroken && answer.Broken() != nil:
-			return fmt.Errorf("the steps are %+v", answer.Steps)
-		case answer.Steps[first].Step != w.step, !strings.Contains(answer.Steps[first].Why, w.says),
-			!strings.Contains(answer.Steps[first].Remedy, w.remedy):
-			return fmt.Errorf("the first step that is %s is %+v", w.state, answer.Steps[first])
+		if first < 0 || (exit == 1) != broken || (answer.Broken() != nil) != broken {
+			return fmt.Errorf("exits %d, and the steps are %+v", exit, answer.Steps)
+		}
+		s := answer.Steps[first]
+		if s.Step != w.step || !strings.Contains(s.Why, w.says) || !strings.Contains(s.Remedy, w.remedy) {
+			return fmt.Errorf("the first step that is %s is %+v", w.state, s)
 		}
 		return nil
 	})
 	must(t, err)
-	out, status, err := node.Routed(m.ctx, "why", w.ask)
-	must(t, err)
-	if (status == 1) != (w.state == admin.StepBroken) || !strings.Contains(out, "\n"+strings.ToUpper(string(w.state))+" "+w.step+"\n") {
-		t.Errorf("why %s exits %d and says:\n%s", w.ask, status, out)
-	}
-	t.Log("routed why " + w.ask + "\n" + out)
+	var out strings.Builder
+	must(t, text.Why(&out, answer, text.Options{}))
+	t.Log("routed why " + w.ask + "\n" + out.String())
 }
 
 // wantAlert waits until an alert fires for one instance at least; an empty name: until none does for anybody.
@@ -242,6 +234,21 @@ func (m *mesh) breakages(node *lab.Node) []breakage {
 			name: "OutsideItsRange", happen: m.announcesOutside(other, outside),
 			problem: admin.CodeRejections, about: []string{outside, "outside"}, alert: "RoutedAnnouncementsRejected",
 			why: []wayEnds{{"20.2.9.5", "cluster", broken, "no cluster's pod range holds it", "podCIDRs of that cluster"}},
+		},
+		{
+			name: "ForwardingOff", happen: m.forwardsNot(node),
+			problem: admin.CodeHostCheck, about: []string{"ip_forward"}, alert: "RoutedPreflightFailing",
+			why: []wayEnds{{pod, "ip-forwarding", broken, "ip_forward", "sysctl"}},
+		},
+		{
+			name: "Masquerade", happen: m.masquerades(node),
+			problem: admin.CodeHostCheck, about: []string{"masquerade"}, alert: "RoutedPreflightFailing",
+			why: []wayEnds{{pod, "masquerade", broken, "cali-nat-outgoing", "IPPool"}},
+		},
+		{
+			name: "StrictReversePath", happen: m.asymmetric(node, "9.111.255.66/26"),
+			problem: admin.CodeHostCheck, about: []string{"eth0"}, alert: "RoutedPreflightFailing",
+			why: []wayEnds{{pod, "rp-filter", broken, "come in by eth0 while answers leave by eth1", "rp_filter"}},
 		},
 		{
 			name: "KernelRefuses", happen: m.refuses(node, remote, block),

@@ -88,12 +88,12 @@ func (m *mesh) announcesOutside(node *lab.Node, block string) func(*testing.T) f
 			must(t, node.StartRouted(m.ctx, m.binary, m.bird.Peering))
 		}
 		restart(func(text string) string {
-			return noticesSoon(strings.Replace(text, `podCIDRs: ["20.1.0.0/16"]`, `podCIDRs: ["20.1.0.0/16", "20.2.0.0/16"]`, 1))
+			return strings.Replace(text, `podCIDRs: ["20.1.0.0/16"]`, `podCIDRs: ["20.1.0.0/16", "20.2.0.0/16"]`, 1)
 		})
 		must(t, node.AddBlock(m.ctx, prefix))
 		return func() {
 			must(t, node.RemoveBlock(m.ctx, prefix))
-			restart(noticesSoon)
+			restart(nil)
 		}
 	}
 }

@@ -19,15 +19,20 @@ import (
 
 // ask runs a command of routed on a node that answers in JSON.
 func ask[T any](ctx context.Context, node *lab.Node, args ...string) (T, error) {
-	var answer T
-	out, _, err := node.Routed(ctx, append(args, "-o", "json")...)
+	answer, _, err := asked[T](ctx, node, args...)
+	return answer, err
+}
+
+// asked is ask, with the exit status.
+func asked[T any](ctx context.Context, node *lab.Node, args ...string) (answer T, exit int, err error) {
+	out, exit, err := node.Routed(ctx, append(args, "-o", "json")...)
 	if err != nil {
-		return answer, err
+		return answer, exit, err
 	}
 	if err := json.Unmarshal([]byte(out), &answer); err != nil {
-		return answer, fmt.Errorf("%w: %s", err, out)
+		return answer, exit, fmt.Errorf("%w: %s", err, out)
 	}
-	return answer, nil
+	return answer, exit, nil
 }
 
 // waitStatus waits until the status of each node is as it should be.

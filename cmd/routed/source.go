@@ -37,6 +37,7 @@ func (d *daemon) Status(ctx context.Context) (admin.Status, error) {
 	if err != nil {
 		return admin.Status{}, err
 	}
+	d.host.ask()
 	cfg, k, speaker := d.settings.config(), d.reconciler.Status(), d.speaker.Status()
 	sessions := sessionsByPeer(speaker)
 	last := d.timings.Last()
