@@ -66,7 +66,7 @@ func TestBreakages(t *testing.T) {
 func hasty() tempo {
 	patience := regexp.MustCompile(`(?m)^( +for): [0-9]+[mh]$`)
 	window := regexp.MustCompile(`\[[0-9]+[mh]\]`)
-	return tempo{"250ms", func(content string) string {
+	return tempo{"500ms", func(content string) string {
 		return window.ReplaceAllString(patience.ReplaceAllString(content, "$1: 500ms"), "[3s]")
 	}}
 }
