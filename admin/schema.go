@@ -32,6 +32,7 @@ type Status struct {
 
 	Kernel Kernel `json:"kernel"`
 	Guard  Guard  `json:"guard"`
+	Probe  *Probe `json:"probe,omitempty"` // absent: probes are off
 	Config Config `json:"config"`
 }
 

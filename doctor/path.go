@@ -8,18 +8,14 @@ import (
 	"routed/kernel"
 )
 
-// LookOnPath reads of the host what concerns packets to one address, in a pod range of a remote cluster, that leave by a
-// device; empty: by none.
-func LookOnPath(ctx context.Context, s Sources, addr netip.Addr, device string) Host {
+// LookOnPath reads of the host what concerns packets to one address, in a pod range of a remote cluster, beside what a survey
+// of the path, or why there is none, says already.
+func LookOnPath(ctx context.Context, s Sources, addr netip.Addr, survey kernel.PathSurvey, surveyErr error) Host {
 	ranges := s.Config.RemotePodCIDRs()
 	h := Host{Owned: s.Owned, Lookups: slices.DeleteFunc(ranges, func(p netip.Prefix) bool { return !p.Contains(addr) })}
-	h.Rules = fact(kernel.SurveyRules(ctx, s.Owned, s.FIB, h.Lookups))
-	h.Rules.Value.Unwanted = nil // in the way of nobody
-	h.Rules.Value.Ahead = slices.DeleteFunc(h.Rules.Value.Ahead, func(r kernel.Rule) bool {
-		return r.IPv6 != addr.Is6() || r.To.IsValid() && !r.To.Contains(addr)
-	})
-	h.Strays = fact(kernel.StraysOnPath(ctx, s.Owned, s.FIB, h.Lookups, addr))
-	if device != "" {
+	h.Rules = fact(survey.Rules, surveyErr)
+	h.Strays = fact(survey.Strays, surveyErr)
+	if device := survey.Link.Name; device != "" {
 		h.Leave = []string{device}
 	}
 	h.readForwarding(s.Proc, h.Leave)

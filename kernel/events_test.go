@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"context"
 	"fmt"
 	"net/netip"
 	"os"
@@ -287,7 +286,7 @@ func (s *stage) has(c Change) bool {
 }
 
 func (s *stage) status(c Change) RouteStatus {
-	for _, r := range s.rec.Routes(context.Background()) {
+	for _, r := range s.rec.Routes() {
 		if r.Route.Prefix == c.Route.Prefix {
 			return r
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"sync/atomic"
@@ -70,7 +71,7 @@ func failsForAWhile(t *testing.T, call string) {
 	if got := len(f.table()); got != 20 || len(f.ruleList()) != 1 {
 		t.Errorf("%d routes and %d rules, want 20 and 1; errors %v", got, len(f.ruleList()), r.Status().Errors)
 	}
-	for _, s := range r.Routes(t.Context()) {
+	for _, s := range r.Routes() {
 		if s.State != StateInstalled {
 			t.Errorf("%+v", s)
 		}
@@ -118,7 +119,7 @@ func TestAnyErrnoStopsOneRouteOnly(t *testing.T) {
 						wanted("2001:db8:20::/122", "2001:db8::77"), wanted("2001:db8:20::40/122", "2001:db8::77"),
 					})
 					settle(0)
-					for _, s := range r.Routes(t.Context()) {
+					for _, s := range r.Routes() {
 						refused := s.Route.Prefix.String() == prefix
 						if refused != (s.State == StateUnresolved) || refused != (s.Err == "the kernel refused it: "+errno.Error()) {
 							t.Errorf("%+v", s)
@@ -248,11 +249,17 @@ func TestStrifeIsBounded(t *testing.T) {
 			}
 			return nil
 		}
-		r := runReconciler(t, testConfig(), f)
+		var lines lineCounter
+		cfg := testConfig()
+		cfg.Log = slog.New(&lines)
+		r := runReconciler(t, cfg, f)
 		r.Set([]Change{wanted("20.1.0.0/26", "192.0.2.77")})
 		settle(10 * time.Second)
 		if n := r.Status().Changes.Add; n < 10*strifeMost/2 || n > 12*strifeMost {
 			t.Errorf("put back %d times in ten seconds", n)
+		}
+		if lines.count("route-strife") != 1 || lines.count("routes-repaired") != 1 {
+			t.Errorf("in the log: %v", lines.lines)
 		}
 		r.Set([]Change{wanted("20.1.0.64/26", "192.0.2.77")})
 		settle(0)

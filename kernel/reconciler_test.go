@@ -33,12 +33,8 @@ func (f *fakeFIB) expect(t *testing.T, want ...FIBRoute) {
 
 // firstBlock is how the route to 20.1.0.0/26 stands.
 func firstBlock(r *Reconciler) RouteStatus {
-	for _, s := range r.Routes(context.Background()) {
-		if s.Route.Prefix == netip.MustParsePrefix("20.1.0.0/26") {
-			return s
-		}
-	}
-	return RouteStatus{}
+	s, _ := r.Route(netip.MustParsePrefix("20.1.0.0/26"))
+	return s
 }
 
 func TestNothingIsDeletedBeforeAllowed(t *testing.T) {
@@ -384,13 +380,13 @@ func TestRunMisuse(t *testing.T) {
 	f := newFake()
 	f.fail = func(string, *Op) error { return unix.EPERM }
 	r := NewReconciler(testConfig(), f)
-	if r.Routes(t.Context()) != nil || r.AdoptedRoutes() != nil {
+	if _, is := r.Route(netip.MustParsePrefix("20.1.0.0/26")); is || r.Routes() != nil || r.AdoptedRoutes() != nil {
 		t.Error("routes before Run")
 	}
 	if err := r.Run(t.Context()); err == nil {
 		t.Error("Run began without a subscription")
 	}
-	if r.Routes(t.Context()) != nil || r.Ping(t.Context()) == nil {
+	if r.Routes() != nil || r.Ping(t.Context()) == nil {
 		t.Error("a stopped reconciler answers")
 	}
 	if err := r.Run(t.Context()); err == nil {
@@ -607,7 +603,7 @@ func (s *soakRun) check() {
 		want[r.Route.Prefix] = r.State
 	}
 	counts := [stateCount]int{}
-	for _, r := range s.rec.Routes(context.Background()) {
+	for _, r := range s.rec.Routes() {
 		counts[r.State]++
 		if want[r.Route.Prefix] == StateInstalled && s.shadowed(r.Route) {
 			want[r.Route.Prefix] = StateShadowed

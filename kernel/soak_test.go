@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -502,7 +501,7 @@ func (s *kernelSoak) compareRules() string {
 // compareStatus checks that what the reconciler reports is what is.
 func (s *kernelSoak) compareStatus() string {
 	shadowed := 0
-	for _, r := range s.rec.Routes(context.Background()) {
+	for _, r := range s.rec.Routes() {
 		want := s.stateOf(r.Route.Prefix)
 		if r.State != want || s.wanted[r.Route.Prefix] != r.Route.NextHop {
 			return fmt.Sprintf("reported as %+v, must be %v via %v", r, want, s.wanted[r.Route.Prefix])

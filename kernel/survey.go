@@ -29,7 +29,10 @@ func SurveyRules(ctx context.Context, cfg Config, fib FIB, lookups []netip.Prefi
 	if err != nil {
 		return RuleSurvey{}, err
 	}
-	o := cfg.owner()
+	return cfg.owner().surveyRules(rules, lookups), nil
+}
+
+func (o owner) surveyRules(rules []Rule, lookups []netip.Prefix) RuleSurvey {
 	var s RuleSurvey
 	for _, r := range rules {
 		if o.outranks(r, lookups) {
@@ -37,7 +40,7 @@ func SurveyRules(ctx context.Context, cfg Config, fib FIB, lookups []netip.Prefi
 		}
 	}
 	if o.table == mainTable {
-		return s, nil
+		return s
 	}
 	missing, unwanted := o.diffRules(lookups, rules, false)
 	for _, r := range missing {
@@ -50,7 +53,7 @@ func SurveyRules(ctx context.Context, cfg Config, fib FIB, lookups []netip.Prefi
 			s.Foreign = append(s.Foreign, p)
 		}
 	}
-	return s, nil
+	return s
 }
 
 // String is the rule as `ip rule` shows it, as far as it was read.
@@ -135,23 +138,6 @@ func StrayRoutes(ctx context.Context, cfg Config, fib FIB, inside []netip.Prefix
 		if inMain, err = readTable(ctx, fib, mainTable); err != nil {
 			return nil, err
 		}
-	}
-	return cfg.owner().strays(table, inMain, inside, topology), nil
-}
-
-// StraysOnPath is [StrayRoutes] for the routes that hold one address.
-func StraysOnPath(ctx context.Context, cfg Config, fib FIB, inside []netip.Prefix, addr netip.Addr) ([]Stray, error) {
-	topology, err := fib.Topology(ctx)
-	if err != nil {
-		return nil, err
-	}
-	table, err := routesHolding(ctx, fib, cfg.Table, addr)
-	if err != nil {
-		return nil, err
-	}
-	inMain, err := routesHolding(ctx, fib, mainTable, addr)
-	if err != nil {
-		return nil, err
 	}
 	return cfg.owner().strays(table, inMain, inside, topology), nil
 }

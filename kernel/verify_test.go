@@ -36,7 +36,7 @@ func TestShadowedByLookup(t *testing.T) {
 // stateOf is how the route to a prefix stands.
 func stateOf(t *testing.T, r *Reconciler, p netip.Prefix) RouteStatus {
 	t.Helper()
-	for _, s := range r.Routes(t.Context()) {
+	for _, s := range r.Routes() {
 		if s.Route.Prefix == p {
 			return s
 		}

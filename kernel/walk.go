@@ -3,64 +3,84 @@ package kernel
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 )
 
 const walkStep = 2000 // entries copied before the loop sees to its other work
 
-// walk copies wanted routes for a caller, a piece at each turn of the loop.
+// walk copies wanted routes for a caller of Routes or Astray, a piece at each turn of the loop, or of Route.
 type walk struct {
-	take func(*entry) bool // which; nil: all
+	only netip.Prefix      // the one that is asked for; zero: all are
+	take func(*entry) bool // of all, those that are asked for; nil: all are
 	next int
 	out  []RouteStatus
 	done chan struct{}
 }
 
 // Routes lists all wanted routes, sorted by prefix, and how each stands. It waits for the loop, which copies them
-// in pieces: each is true, though not all at one instant. It is nil when Run has not begun or has returned, or when ctx
-// ends before that.
-func (r *Reconciler) Routes(ctx context.Context) []RouteStatus { return r.walk(ctx, nil) }
+// in pieces: each is true, though not all at one instant. It is nil when Run has not begun or has returned.
+func (r *Reconciler) Routes() []RouteStatus {
+	wanted := 0
+	for _, g := range r.Status().Routes {
+		wanted += g.Wanted
+	}
+	// The room is made here, and the loop not kept from its work by it.
+	out := r.walk(nil, &walk{out: make([]RouteStatus, 0, wanted), done: make(chan struct{})})
+	slices.SortFunc(out, func(a, b RouteStatus) int { return a.Route.Prefix.Compare(b.Route.Prefix) })
+	return out
+}
+
+// Route tells how one wanted route stands; false: none is wanted to that prefix, or Run has not begun or has returned.
+func (r *Reconciler) Route(prefix netip.Prefix) (RouteStatus, bool) {
+	out := r.walk(nil, &walk{only: normal(prefix), done: make(chan struct{})})
+	if len(out) == 0 {
+		return RouteStatus{}, false
+	}
+	return out[0], true
+}
 
 // Astray lists some of the routes that are not installed, sorted by prefix: of each group and state as many as told. It is
-// as [Reconciler.Routes], but copies no more than it lists.
+// as [Reconciler.Routes], but copies no more than it lists, and is nil when ctx ends before the loop has come by all.
 func (r *Reconciler) Astray(ctx context.Context, each int) []RouteStatus {
 	type kind struct {
 		group *group
 		state State
 	}
 	seen := map[kind]int{}
-	return r.walk(ctx, func(e *entry) bool {
+	out := r.walk(ctx.Done(), &walk{done: make(chan struct{}), take: func(e *entry) bool {
 		k := kind{e.group, e.state}
 		if e.state == StateInstalled || seen[k] == each {
 			return false
 		}
 		seen[k]++
 		return true
-	})
+	}})
+	slices.SortFunc(out, func(a, b RouteStatus) int { return a.Route.Prefix.Compare(b.Route.Prefix) })
+	return out
 }
 
-func (r *Reconciler) walk(ctx context.Context, take func(*entry) bool) []RouteStatus {
+// walk hands a walk to the loop and waits for its end, or until the caller gives up.
+func (r *Reconciler) walk(givenUp <-chan struct{}, w *walk) []RouteStatus {
 	if !r.started.Load() {
 		return nil
 	}
-	w := &walk{take: take, done: make(chan struct{})}
 	select {
 	case r.walks <- w:
 	case <-r.done:
 		return nil
-	case <-ctx.Done():
+	case <-givenUp:
 		return nil
 	}
 	select {
 	case <-w.done:
+		return w.out
 	case <-r.done:
 		return nil
-	case <-ctx.Done():
+	case <-givenUp:
 		return nil
 	}
-	slices.SortFunc(w.out, func(a, b RouteStatus) int { return a.Route.Prefix.Compare(b.Route.Prefix) })
-	return w.out
 }
 
 // stepWalks does a piece of each walk and says whether any goes on.
@@ -69,16 +89,7 @@ func (l *loop) stepWalks() bool {
 		return false
 	}
 	l.walking = slices.DeleteFunc(l.walking, func(w *walk) bool {
-		end := min(w.next+walkStep, len(l.all))
-		if w.out == nil && w.take == nil {
-			w.out = make([]RouteStatus, 0, len(l.all))
-		}
-		for _, e := range l.all[w.next:end] {
-			if e != nil && e.wanted() && (w.take == nil || w.take(e)) {
-				w.out = append(w.out, l.routeStatus(e))
-			}
-		}
-		if w.next = end; end < len(l.all) {
+		if !l.stepWalk(w) {
 			return false
 		}
 		close(w.done)
@@ -88,6 +99,24 @@ func (l *loop) stepWalks() bool {
 		l.compact()
 	}
 	return len(l.walking) > 0
+}
+
+// stepWalk does a piece of one walk and says whether it has come to its end.
+func (l *loop) stepWalk(w *walk) bool {
+	if w.only.IsValid() {
+		if e := l.entries[w.only]; e != nil && e.wanted() {
+			w.out = append(w.out, l.routeStatus(e))
+		}
+		return true
+	}
+	end := min(w.next+walkStep, len(l.all))
+	for _, e := range l.all[w.next:end] {
+		if e != nil && e.wanted() && (w.take == nil || w.take(e)) {
+			w.out = append(w.out, l.routeStatus(e))
+		}
+	}
+	w.next = end
+	return end == len(l.all)
 }
 
 func (l *loop) routeStatus(e *entry) RouteStatus {

@@ -51,13 +51,15 @@ func TestBreakages(t *testing.T) {
 	defer cancel()
 	m.ctx = ctx
 	node := m.Node("gyliu-icp-1")
-	m.haveItAll(t, node)
+	withAPI := m.haveItAll(t, node)
 	m.coldStart(t, m.binary)
 	p := m.startPrometheus(t, node, hasty())
 	for _, b := range m.breakages(node) {
 		t.Run(b.name, func(t *testing.T) { m.testBreakage(t, p, node, b) })
 	}
 	m.testPings(t)
+	node.EditRouted(func(config string) string { return withAPI(config) + "probe: {interval: 1s, addresses: first}\n" })
+	m.reload(t, node)
 	m.wantDocumented(t, node)
 	m.checkRaces(t)
 }
@@ -73,7 +75,7 @@ func hasty() tempo {
 
 // haveItAll has a node notice soon that another one does not answer, and its daemon have all that one can: the list of remote
 // nodes comes from a Kubernetes API as well.
-func (m *mesh) haveItAll(t *testing.T, node *lab.Node) {
+func (m *mesh) haveItAll(t *testing.T, node *lab.Node) (withAPI func(config string) string) {
 	t.Helper()
 	// The kernel holds a neighbour for reachable for half a minute (base_reachable_time_ms), and then asks for some seconds.
 	const neighbor = "ipv4/neigh/eth0/"
@@ -88,10 +90,12 @@ func (m *mesh) haveItAll(t *testing.T, node *lab.Node) {
 	}
 	kubeconfig := filepath.Join(node.Dir, "cluster-2.kubeconfig")
 	must(t, os.WriteFile(kubeconfig, []byte(api.Kubeconfig("sesame")), 0o600))
-	node.EditRouted(func(config string) string {
+	withAPI = func(config string) string {
 		config = strings.Replace(config, "    nodes:\n", "    nodes:\n      kubernetes: {kubeconfig: "+kubeconfig+"}\n", 1)
 		return config + "state: {directory: " + filepath.Join(node.Dir, "state") + "}\n"
-	})
+	}
+	node.EditRouted(withAPI)
+	return withAPI
 }
 
 func (m *mesh) testBreakage(t *testing.T, p prometheus, node *lab.Node, b breakage) {

@@ -26,6 +26,7 @@ func TestOperating(t *testing.T) {
 		t.Run("Prometheus", m.testPrometheus) &&
 		t.Run("StatusBIRDDown", m.testStatusBIRDDown) &&
 		t.Run("StatusRemoteDown", m.testStatusRemoteDown) &&
+		t.Run("StatusPage", m.testStatusPage) &&
 		t.Run("ReloadRoster", m.testReloadRoster) &&
 		t.Run("ReloadOfAFile", m.testReloadOfAFile) &&
 		t.Run("HundredReloads", m.testHundredReloads) &&
@@ -35,6 +36,7 @@ func TestOperating(t *testing.T) {
 		t.Run("Plan", m.testPlan) &&
 		t.Run("Guard", m.testGuard) &&
 		t.Run("Doctor", m.testDoctor) &&
+		t.Run("Probes", m.testProbes) &&
 		t.Run("WithoutDaemon", m.testWithoutDaemon) &&
 		t.Run("FlushOnExit", m.testFlushOnExit) &&
 		t.Run("Flush", m.testFlush)

@@ -6,6 +6,7 @@ import (
 	"routed/guard"
 	"routed/kernel"
 	"routed/peering"
+	"routed/probe"
 )
 
 // Snapshot is the daemon's numbers at one moment. The collector does not change it, and asks for a new one at each
@@ -15,6 +16,7 @@ type Snapshot struct {
 	Advertised []Advertised
 	Kernel     kernel.Status
 	Guard      guard.Status
+	Probe      probe.Status
 	Reload     Reload
 	Rosters    []Roster
 	HostChecks []HostCheck

@@ -78,6 +78,7 @@ func printMeaning(out io.Writer, path string, cfg *config.Config, roster peering
 		}
 	}
 	line("routes", "table %d, protocol %d, %s on exit", cfg.Kernel.Table, cfg.Kernel.Protocol, cfg.Kernel.OnExit)
+	line("probes", "%s", probeMeaning(cfg))
 	line("metrics", "http://%s/metrics", cfg.Metrics.Listen)
 	line("admin socket", "%s", cfg.Admin.Socket)
 	line("state", "%s", cfg.State.Directory)

@@ -24,6 +24,7 @@ import (
 	"routed/kernel"
 	"routed/metrics"
 	"routed/peering"
+	"routed/probe"
 )
 
 // rig is a daemon from the configuration down to the mesh loop, on a host that is made up: no kernel, no sockets, and a
@@ -106,6 +107,9 @@ func (r *rig) start(left ...kernel.Route) *rig {
 	// For what Status asks of them; none ever runs.
 	r.reconciler, r.timings = kernel.NewReconciler(kernel.Config{}, nil), metrics.NewTimings()
 	r.guard = guard.NewKeeper(guardConfig(l.cfg, log))
+	r.prober, r.targets = probe.New(proberConfig(l.cfg, log)), newProbeTargets()
+	r.loop.onRoutes = r.targets.follows
+	r.reprobe(l.cfg)
 	if r.daemon.speaker, err = bgp.NewSpeaker(speakerConfig(l.cfg, log)); err != nil {
 		r.t.Fatal(err)
 	}
