@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -24,7 +25,7 @@ func TestHostChecks(t *testing.T) {
 		{Name: "ip-forwarding", Result: doctor.Good, Why: "packets are passed on"},
 		{Name: "rp-filter", Result: doctor.Warning},
 	}
-	var h hostChecks
+	h := newHostChecks()
 	if len(h.status()) != 0 || len(h.numbers()) != 0 {
 		t.Error("nobody has looked yet")
 	}
@@ -51,4 +52,28 @@ func TestHostChecks(t *testing.T) {
 	if s := log.String(); strings.Count(s, "\n") != 1 || !strings.Contains(s, "level=INFO") || !strings.Contains(s, "chain POSTROUTING") {
 		t.Errorf("one has ended: %s", s)
 	}
+}
+
+// Who asks for the status has the host looked at, but not again and again.
+func TestHostIsLookedAtWhenAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHostChecks()
+		for _, c := range []struct {
+			name string
+			do   func()
+			want int
+		}{
+			{"before the first look", func() { h.ask(); h.ask() }, 1},
+			{"right after a look", func() { h.set(nil, time.Now()); h.ask() }, 0},
+			{"when the look is old", func() { <-time.After(hostAsked); h.ask() }, 1},
+		} {
+			c.do()
+			if got := len(h.asked); got != c.want {
+				t.Errorf("%s: %d looks asked for, want %d", c.name, got, c.want)
+			}
+			for len(h.asked) > 0 {
+				<-h.asked
+			}
+		}
+	})
 }
