@@ -3,6 +3,8 @@ package page
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -52,39 +54,44 @@ func NewHandler(cfg Config) (*Handler, error) {
 // ServeHTTP answers 200 with the page, or 503 with why there is none.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	refresh := parseRefresh(r)
-	select {
-	case h.readers <- struct{}{}:
-		defer func() { <-h.readers }()
-	default:
-		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
-		h.fail(w, "too many readers at a time: load the page again in a moment", refresh)
-		return
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), h.cfg.Within)
-	defer cancel()
-	status, peers, err := h.cfg.Read(ctx)
+	code := http.StatusOK
+	body, err := h.build(r.Context(), refresh)
 	if err != nil {
-		h.cfg.Log.Debug("status page without a status", "event", "status-page", "error", err)
-		h.fail(w, "the daemon does not say how it is: "+err.Error(), refresh)
-		return
+		h.cfg.Log.Debug("no status page", "event", "status-page", "error", err)
+		if errors.Is(err, errBusy) {
+			w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
+		}
+		code = http.StatusServiceUnavailable
+		body, err = h.page.trouble(err.Error(), refresh)
 	}
-	var body bytes.Buffer
-	if err := h.page.Write(&body, status, peers, refresh); err != nil {
+	if err != nil {
 		h.cfg.Log.Error("status page not written", "event", "status-page", "error", err)
 		http.Error(w, "internal error", http.StatusInternalServerError)
 		return
 	}
-	h.reply(w, http.StatusOK, body.Bytes())
+	h.reply(w, code, body)
 }
 
-func (h *Handler) fail(w http.ResponseWriter, why string, refresh time.Duration) {
-	var body bytes.Buffer
-	if err := h.page.WriteTrouble(&body, why, refresh); err != nil {
-		h.cfg.Log.Error("status page not written", "event", "status-page", "error", err)
-		http.Error(w, why, http.StatusServiceUnavailable)
-		return
+var errBusy = errors.New("too many readers at a time: load the page again in a moment")
+
+// build looks at the daemon and makes the page, for a bounded number of readers at a time. The page is sent afterwards, at the
+// pace of the reader.
+func (h *Handler) build(ctx context.Context, refresh time.Duration) ([]byte, error) {
+	select {
+	case h.readers <- struct{}{}:
+		defer func() { <-h.readers }()
+	default:
+		return nil, errBusy
 	}
-	h.reply(w, http.StatusServiceUnavailable, body.Bytes())
+	ctx, cancel := context.WithTimeout(ctx, h.cfg.Within)
+	defer cancel()
+	status, peers, err := h.cfg.Read(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("the daemon does not say how it is: %w", err)
+	}
+	var body bytes.Buffer
+	err = h.page.Write(&body, status, peers, refresh)
+	return body.Bytes(), err
 }
 
 func (h *Handler) reply(w http.ResponseWriter, code int, body []byte) {

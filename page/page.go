@@ -1,6 +1,7 @@
 package page
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
@@ -40,9 +41,11 @@ func (p *Page) Write(w io.Writer, s admin.Status, peers admin.Peers, refresh tim
 	return p.templates.ExecuteTemplate(w, "page.html.tmpl", newView(p.style, s.Judged(), peers, refresh))
 }
 
-// WriteTrouble writes the page that stands in for a node's when there is none, and says why.
-func (p *Page) WriteTrouble(w io.Writer, why string, refresh time.Duration) error {
-	return p.templates.ExecuteTemplate(w, "trouble.html.tmpl", trouble{Style: p.style, Refresh: refreshOf(refresh), Why: why})
+// trouble is the page that stands in for a node's when there is none, and says why.
+func (p *Page) trouble(why string, refresh time.Duration) ([]byte, error) {
+	var b bytes.Buffer
+	err := p.templates.ExecuteTemplate(&b, "trouble.html.tmpl", troubleView{Style: p.style, Refresh: refreshOf(refresh), Why: why})
+	return b.Bytes(), err
 }
 
 // Policy is the Content-Security-Policy (W3C CSP level 3) of the pages: nothing is loaded, run, sent or framed, and the
@@ -53,8 +56,8 @@ func (p *Page) Policy() string {
 		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 }
 
-// trouble is what the templates see of a page that could not be made.
-type trouble struct {
+// troubleView is what the templates see of a page that could not be made.
+type troubleView struct {
 	Style   template.CSS
 	Refresh refreshView
 	Why     string

@@ -3,7 +3,9 @@ package page
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,11 +48,11 @@ func pages(t *testing.T) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var b bytes.Buffer
-	if err := p.WriteTrouble(&b, "the mesh loop did not answer: <deadline>", 10*time.Second); err != nil {
+	trouble, err := p.trouble("the mesh loop did not answer: <deadline>", 10*time.Second)
+	if err != nil {
 		t.Fatal(err)
 	}
-	out["trouble"] = b.String()
+	out["trouble"] = string(trouble)
 	return out
 }
 
@@ -207,6 +209,30 @@ func TestHealthy(t *testing.T) {
 	}
 }
 
+// Probes have a table where they are on.
+func TestProbes(t *testing.T) {
+	s := load[admin.Status](t, "status_degraded.json")
+	doc := parse(t, render(t, s, admin.Peers{}))
+	var words []string
+	for _, row := range all(all(doc, "table", "")[1], "tr", "")[1:] {
+		words = append(words, text(row))
+	}
+	if len(s.Probe.Targets) == 0 || len(words) != len(s.Probe.Targets) {
+		t.Fatalf("%d rows for %d kinds of targets: %q", len(words), len(s.Probe.Targets), words)
+	}
+	for _, p := range s.Probe.Targets {
+		want := fmt.Sprintf("%s %s %d/%d %d ", p.Cluster, map[string]string{"next_hop": "next hops", "address": "addresses"}[p.Kind],
+			p.Answering, p.Answering+p.Failing+p.Unprobed, p.Silent)
+		if !slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(w, want) }) {
+			t.Errorf("no row %q among %q", want, words)
+		}
+	}
+	s.Probe = nil
+	if strings.Contains(render(t, s, admin.Peers{}), `id="probes"`) {
+		t.Error("a table of probes that are off")
+	}
+}
+
 // signs counts the signs of the picture by condition: nodes with a name, and cells.
 func signs(doc *html.Node) (named, cells map[condition]int) {
 	named, cells = map[condition]int{}, map[condition]int{}
@@ -296,7 +322,7 @@ func TestAHugeMeshIsBounded(t *testing.T) {
 }
 
 func TestEverythingDown(t *testing.T) {
-	s, p := pagetest.Mesh(5000, 5000, 5000)
+	s, p := pagetest.Mesh(1000, 1000, 300)
 	for i := range p.Peers {
 		p.Peers[i].Up, p.Peers[i].DownReason = false, strings.Repeat("é<&>\"'", 100)
 		p.Peers[i].Name = strings.Repeat("<worker>", 30) + strconv.Itoa(i)
@@ -315,6 +341,7 @@ func TestHostileTexts(t *testing.T) {
 	s.NotReady, s.Ready = evil, false
 	s.Node.Cluster, s.Node.Release = evil, evil
 	s.Kernel.LastError, s.Guard.State, s.Guard.Reason = evil, admin.GuardFailing, evil
+	s.Probe = &admin.Probe{Error: evil, Targets: []admin.ProbeCount{{Cluster: evil, Kind: evil, Narrow: 1, PathMTU: 1400}}}
 	s.Config.LastReloadOK, s.Config.LastReloadError, s.Config.File = false, evil, evil
 	for i := range s.Clusters {
 		s.Clusters[i].Name += evil
@@ -356,6 +383,64 @@ func TestThePictureIsAccessible(t *testing.T) {
 			t.Errorf("a cell without a title: %q", text(cell))
 		}
 	}
+}
+
+// minContrast is what running text needs (WCAG 2.2, success criterion 1.4.3, level AA).
+const minContrast = 4.5
+
+// Text can be read on whatever it stands on, in the light and in the dark, and on paper.
+func TestContrast(t *testing.T) {
+	style, err := files.ReadFile("style.css")
+	if err != nil {
+		t.Fatal(err)
+	}
+	schemes := regexp.MustCompile(`(?s):root \{.*?\}`).FindAllString(string(style), -1)
+	if len(schemes) != 3 {
+		t.Fatalf("%d schemes of colours", len(schemes))
+	}
+	for i, scheme := range schemes {
+		colours := map[string]string{}
+		for _, m := range regexp.MustCompile(`--([a-z-]+): #([0-9a-f]{6})`).FindAllStringSubmatch(scheme, -1) {
+			colours[m[1]] = m[2]
+		}
+		for text, backs := range map[string][]string{
+			"text":  {"back", "card", "critical-back", "warning-back", "track"},
+			"quiet": {"back", "card", "critical-back", "warning-back"},
+			"link":  {"back"}, "up": {"back", "card", "good-back"}, "refused": {"back", "card", "warning-back"},
+			"kept": {"back", "card"}, "down": {"back", "card", "critical-back"},
+			"glyph": {"up", "refused", "kept", "down"},
+		} {
+			for _, back := range backs {
+				if c := contrast(t, colours[text], colours[back]); c < minContrast {
+					t.Errorf("scheme %d: %s on %s has a contrast of %.2f", i, text, back, c)
+				}
+			}
+		}
+	}
+}
+
+// contrast is the contrast ratio of two colours (WCAG 2.2, glossary).
+func contrast(t *testing.T, a, b string) float64 {
+	t.Helper()
+	luminance := func(hex string) float64 {
+		sum := 0.0
+		for i, weight := range []float64{0.2126, 0.7152, 0.0722} {
+			n, err := strconv.ParseUint(hex[2*i:2*i+2], 16, 8)
+			if err != nil {
+				t.Fatal(err)
+			}
+			v := float64(n) / 255
+			if v <= 0.04045 {
+				v /= 12.92
+			} else {
+				v = math.Pow((v+0.055)/1.055, 2.4)
+			}
+			sum += weight * v
+		}
+		return sum
+	}
+	la, lb := luminance(a), luminance(b)
+	return (max(la, lb) + 0.05) / (min(la, lb) + 0.05)
 }
 
 // BenchmarkPage shows that a page costs as much as there are sessions up to its bounds.

@@ -41,11 +41,11 @@ type view struct {
 	Problems     []admin.Problem
 	MoreProblems int
 	Picture      picture
-	Legend       []condition
 	Node         []field
 	Kernel       []field
 	Clusters     []clusterRow
 	MoreClusters int
+	Probes       *probes
 	Sessions     []sessionRow
 	MoreSessions int
 }
@@ -98,8 +98,8 @@ func newView(style template.CSS, s admin.Status, peers admin.Peers, refresh time
 		Style: style, Refresh: refreshOf(refresh),
 		Name: strings.Join(addressesOf(s.Node), ", "), Cluster: s.Node.Cluster, Release: s.Node.Release,
 		UpFor: age(s.At, s.Node.Started), At: s.At.UTC().Format("2006-01-02 15:04:05 UTC"), NotReady: s.NotReady,
-		Picture: draw(s, nodes, s.BIRD), Legend: []condition{up, refused, kept, down},
-		Node: nodeFields(s), Kernel: kernelFields(s),
+		Picture: draw(s, nodes, s.BIRD),
+		Node:    nodeFields(s), Kernel: kernelFields(s), Probes: probesOf(s),
 	}
 	v.Verdict, v.Mood = verdict(s)
 	v.Problems, v.MoreProblems = first(s.Problems, problemsShown)

@@ -34,7 +34,7 @@ func writeProbe(w *bufio.Writer, s admin.Status, o Options) {
 			cell{text: c.Cluster}, cell{text: probed(c.Kind)},
 			cell{text: fmt.Sprintf("%d/%d", c.Answering, c.Answering+c.Failing+c.Unprobed), right: true, style: goodIf(c.Failing == 0)},
 			cell{text: strconv.Itoa(c.Silent), right: true},
-			cell{text: known(c.SlowestRTTSeconds > 0, took(c.SlowestRTTSeconds)), right: true},
+			cell{text: known(c.SlowestRTTSeconds > 0, admin.Took(c.SlowestRTTSeconds)), right: true},
 			cell{text: known(c.PathMTU > 0, strconv.Itoa(c.PathMTU)), right: true, style: warnIf(c.Narrow)},
 		)
 	}

@@ -167,7 +167,7 @@ func writeKernel(w *bufio.Writer, s admin.Status, o Options) {
 	field(w, "table", fmt.Sprintf("%d, proto %d, rules %s", k.Table, k.Protocol,
 		o.paint(goodIf(k.RulesPresent >= k.RulesWanted), fmt.Sprintf("%d/%d", k.RulesPresent, k.RulesWanted))))
 	if r := k.LastReconcile; !r.At.IsZero() {
-		field(w, "reconciled", fmt.Sprintf("%s ago (%s, took %s)", age(s.At, r.At), r.Kind, took(r.DurationSeconds)))
+		field(w, "reconciled", fmt.Sprintf("%s ago (%s, took %s)", age(s.At, r.At), r.Kind, admin.Took(r.DurationSeconds)))
 	}
 	field(w, "full compare", ago(s.At, k.LastResync))
 	writeGuard(w, s, o)
@@ -222,17 +222,6 @@ func since(now, t time.Time) string {
 		return "-"
 	}
 	return age(now, t)
-}
-
-// took writes a short duration with three digits at most: 450µs, 1.25ms, 2.3s.
-func took(s float64) string {
-	d := time.Duration(s * float64(time.Second))
-	for unit := time.Nanosecond; unit <= time.Second; unit *= 10 {
-		if d < 1000*unit {
-			return d.Round(unit).String()
-		}
-	}
-	return d.Round(time.Second).String()
 }
 
 func plural(n int, noun string) string {

@@ -128,7 +128,7 @@ func readSourceEvents(t *testing.T) sourceEvents {
 		switch name := d.Name(); {
 		case err != nil:
 			return err
-		case d.IsDir() && (name == "lab" || name == "examples" || name == "kubetest" || strings.HasPrefix(name, ".") && len(name) > 2):
+		case d.IsDir() && (slices.Contains([]string{"lab", "kubetest", "examples"}, name) || strings.HasPrefix(name, ".") && len(name) > 2):
 			return fs.SkipDir
 		case strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go"):
 			out.readFile(t, path)

@@ -68,7 +68,7 @@ func (o otherUser) run(t *testing.T, line string) (code int, says string) {
 // openDir is a folder that everybody may look into; those of the testing package are closed.
 func openDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "open")
+	dir, err := os.MkdirTemp("", "open") //nolint:usetesting // open to others
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,7 @@ import (
 // speaker that counts the sessions it is told to touch.
 type rig struct {
 	*daemon
-	t       *testing.T
+	t       testing.TB
 	dir     string
 	config  string // path
 	state   string // path
@@ -62,11 +62,11 @@ remotes:
 `
 
 // newRig writes a configuration into a directory of its own, `hosts` beside it, and makes a daemon of it.
-func newRig(t *testing.T, nodes string) *rig {
-	t.Helper()
-	dir := t.TempDir()
+func newRig(tb testing.TB, nodes string) *rig {
+	tb.Helper()
+	dir := tb.TempDir()
 	r := &rig{
-		t: t, dir: dir, config: filepath.Join(dir, "routed.yaml"), state: filepath.Join(dir, "state"),
+		t: tb, dir: dir, config: filepath.Join(dir, "routed.yaml"), state: filepath.Join(dir, "state"),
 		speaker: &touching{touched: map[netip.Addr]int{}, peers: map[netip.Addr]peering.Peer{}}, kernel: &wanting{routes: map[netip.Prefix]netip.Addr{}},
 		host: &madeUp{links: seedHost().links}, hups: make(chan os.Signal, 1), quiet: 5 * time.Millisecond,
 	}
@@ -96,6 +96,7 @@ func (r *rig) start(left ...kernel.Route) *rig {
 	}
 	log := slog.New(slog.NewTextHandler(r.t.Output(), nil))
 	r.daemon = &daemon{
+		host: newHostChecks(),
 		path: r.config, ask: open, log: log, level: logLevel{AtomicLevel: zap.NewAtomicLevel()}, notify: notifier{log: log},
 		hangups: r.hups, begun: make(chan struct{}), rosters: newRosters(log),
 		settings: newSettings(r.config, l, roster, time.Now()),

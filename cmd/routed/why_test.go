@@ -32,7 +32,7 @@ func (a answering) Why(_ context.Context, address netip.Addr) (admin.Why, error)
 // serveAdmin serves a source until the test ends, and returns the socket.
 func serveAdmin(t *testing.T, source admin.Source) (socket string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "admin") // short, because socket paths end at 108 bytes
+	dir, err := os.MkdirTemp("", "admin") //nolint:usetesting // short: socket paths end at 108 bytes
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ func pages(r *rig) []page {
 	scraper := &http.Client{Transport: &http.Transport{
 		DisableCompression: true,
 		DialContext: func(ctx context.Context, network, addr string) (conn net.Conn, err error) {
-			err = inside(r.ns, func() (err error) {
+			err = r.ns.Do(func() (err error) {
 				conn, err = new(net.Dialer).DialContext(ctx, network, addr)
 				return err
 			})
