@@ -43,7 +43,7 @@ func ClusterFrom(c peering.ClusterStatus, routes []RouteCount) Cluster {
 	out := Cluster{
 		Name: c.Name, PodCIDRs: append([]netip.Prefix{}, c.PodCIDRs...),
 		Reflected: c.Reflected, NodesKnown: c.NodesKnown, NodesUp: c.NodesUp, NodesDown: nodesDown(c.Peers),
-		Blocks: []BlockCount{}, Routes: append([]RouteCount{}, routes...),
+		Blocks: []BlockCount{}, Routes: append([]RouteCount{}, routes...), Astray: []Astray{},
 		Held: c.Held, HeldUntil: c.HeldUntil, Conflicts: c.Conflicts,
 	}
 	for _, b := range c.Blocks {
@@ -175,6 +175,17 @@ func RouteCountsFrom(groups []kernel.GroupStatus, cluster string) []RouteCount {
 			Mismatched: g.Count(kernel.StateMismatched), Conflict: g.Count(kernel.StateConflict),
 			Unresolved: g.Count(kernel.StateUnresolved), Shadowed: g.Count(kernel.StateShadowed),
 		})
+	}
+	return out
+}
+
+// AstrayFrom picks, of routes that are not installed, those to one cluster.
+func AstrayFrom(routes []kernel.RouteStatus, cluster string) []Astray {
+	out := []Astray{}
+	for _, r := range routes {
+		if r.Route.Group == cluster {
+			out = append(out, Astray{Prefix: r.Route.Prefix, NextHop: r.Route.NextHop, State: stateFrom(r.State), Error: r.Err})
+		}
 	}
 	return out
 }

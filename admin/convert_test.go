@@ -98,10 +98,27 @@ func TestClusterFrom(t *testing.T) {
 	want := Cluster{
 		Name: "cluster-2", PodCIDRs: []netip.Prefix{prefix("20.1.0.0/16")}, NodesKnown: len(peers), NodesUp: 2,
 		Blocks: []BlockCount{{Family: "ipv4", Fresh: 5, Stale: 2, Held: 3}}, Held: 3, HeldUntil: noon(), Conflicts: 1,
-		Routes: []RouteCount{{Family: "ipv4", Wanted: 7, Installed: 7}},
+		Routes: []RouteCount{{Family: "ipv4", Wanted: 7, Installed: 7}}, Astray: []Astray{},
 	}
 	if diff := cmp.Diff(want, got, addresses()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestAstrayFrom(t *testing.T) {
+	route := func(block, cluster string) kernel.RouteStatus {
+		return kernel.RouteStatus{
+			Route: kernel.Route{Prefix: prefix(block), NextHop: addr("9.111.255.77"), Group: cluster},
+			State: kernel.StateConflict, Err: "held by a foreign route",
+		}
+	}
+	got := AstrayFrom([]kernel.RouteStatus{route("20.1.0.0/26", "cluster-2"), route("30.1.0.0/26", "cluster-3")}, "cluster-2")
+	want := []Astray{{Prefix: prefix("20.1.0.0/26"), NextHop: addr("9.111.255.77"), State: RouteConflict, Error: "held by a foreign route"}}
+	if diff := cmp.Diff(want, got, addresses()); diff != "" {
+		t.Error(diff)
+	}
+	if got := AstrayFrom(nil, "cluster-2"); got == nil {
+		t.Error("a list is never null")
 	}
 }
 

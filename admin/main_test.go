@@ -47,7 +47,7 @@ func healthyStatus() Status {
 		Clusters: []Cluster{{
 			Name: "cluster-2", PodCIDRs: []netip.Prefix{prefix("20.1.0.0/16")}, NodesKnown: 3, NodesUp: 3,
 			NodesDown: []NodeDown{}, Blocks: []BlockCount{{Family: "ipv4", Fresh: 7}},
-			Routes: []RouteCount{{Family: "ipv4", Wanted: 7, Installed: 7}},
+			Routes: []RouteCount{{Family: "ipv4", Wanted: 7, Installed: 7}}, Astray: []Astray{},
 		}},
 		Kernel: Kernel{
 			Table: 1790, Protocol: 114, Adopted: true, DeletesAllowed: true, RulesWanted: 1, RulesPresent: 1,
@@ -93,6 +93,14 @@ func degradedStatus() Status {
 	c.Blocks = []BlockCount{{Family: "ipv4", Fresh: 4, Stale: 2, Held: 1}}
 	c.Held, c.HeldUntil = 1, noon().Add(20*time.Second)
 	c.Routes = []RouteCount{{Family: "ipv4", Wanted: 7, Installed: 4, Conflict: 1, Unresolved: 2}}
+	c.Astray = []Astray{
+		{
+			Prefix: prefix("20.1.47.128/26"), NextHop: addr("9.111.255.77"), State: RouteConflict,
+			Error: "held by a foreign route: 20.1.47.128/26 via 9.111.255.9 dev eth0 proto static",
+		},
+		{Prefix: prefix("20.1.112.64/26"), NextHop: addr("9.111.255.152"), State: RouteUnresolved, Error: "next hop 9.111.255.152 is on eth1, which is down"},
+		{Prefix: prefix("20.1.201.192/26"), NextHop: addr("9.111.255.152"), State: RouteUnresolved},
+	}
 	c.Conflicts, c.RejectedNow, c.RejectedTotal = 1, 3, 12
 	c.LastRejected = &Rejection{
 		Prefix: prefix("10.0.0.0/8"), NextHop: addr("9.111.255.152"), Reason: "outside_pod_cidrs",
@@ -112,7 +120,7 @@ func degradedStatus() Status {
 			{Address: addr("9.111.1.5")},
 		},
 		Blocks: []BlockCount{{Family: "ipv4"}, {Family: "ipv6"}},
-		Routes: []RouteCount{{Family: "ipv4"}, {Family: "ipv6"}},
+		Routes: []RouteCount{{Family: "ipv4"}, {Family: "ipv6"}}, Astray: []Astray{},
 	})
 	s.Kernel.RulesWanted, s.Kernel.RulesPresent = 3, 2
 	s.Kernel.LastError, s.Kernel.LastErrorAt = "add route 20.1.47.128/26 via 9.111.255.77: network is unreachable", ago(64*time.Second)

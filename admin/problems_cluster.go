@@ -93,25 +93,47 @@ func routesAstray(c Cluster) []Problem {
 	t := c.RouteSum()
 	show := "`routed routes --cluster " + c.Name + "` lists them; "
 	var out []Problem
-	add := func(n int, code Code, what, remedy string) {
+	add := func(n int, state RouteState, code Code, what, remedy string) {
 		if n > 0 {
 			out = append(out, Problem{
-				Severity: Critical, Code: code, Cluster: c.Name,
-				Text: fmt.Sprintf("%s to cluster %s %s %s", count(n, "route"), c.Name, isVerb(n), what), Remedy: show + remedy,
+				Severity: Critical, Code: code, Cluster: c.Name, Remedy: show + remedy,
+				Text: fmt.Sprintf("%s to cluster %s %s %s%s", count(n, "route"), c.Name, isVerb(n), what, c.forExample(n, state)),
 			})
 		}
 	}
-	add(t.Shadowed, CodeRoutesShadowed, "shadowed: in the table, but the kernel's lookup answers otherwise",
+	add(t.Shadowed, RouteShadowed, CodeRoutesShadowed, "shadowed: in the table, but the kernel's lookup answers otherwise",
 		"see `ip rule` for a rule before ours, and `ip route get` for what wins")
-	add(t.Conflict, CodeRoutesConflict, "kept out by routes of another owner, which routed never overwrites",
+	add(t.Conflict, RouteConflict, CodeRoutesConflict, "kept out by routes of another owner, which routed never overwrites",
 		"remove the other routes, or find out who installs them (`proto` in `ip route`)")
-	add(t.Unresolved, CodeRoutesUnresolved, "not resolved: no interface leads to the next hop, or the kernel refused it",
+	add(t.Unresolved, RouteUnresolved, CodeRoutesUnresolved, "not resolved: no interface leads to the next hop, or the kernel refused it",
 		"see that the interface toward those nodes is up and shares a subnet with them")
-	add(t.Mismatched, CodeRoutesMismatched, "in the kernel with another next hop or device than wanted",
+	add(t.Mismatched, RouteMismatched, CodeRoutesMismatched, "in the kernel with another next hop or device than wanted",
 		"routed puts them right by itself; if they stay, something else changes them (`ip monitor route`)")
-	add(t.Missing, CodeRoutesMissing, "not in the kernel yet",
+	add(t.Missing, RouteMissing, CodeRoutesMissing, "not in the kernel yet",
 		"routed adds them by itself; if they stay, see the last error of the kernel and the log")
 	return out
+}
+
+// forExample names some of the n routes in a state, the first with what is known of it.
+func (c Cluster) forExample(n int, state RouteState) string {
+	var names []string
+	for _, a := range c.Astray {
+		if a.State != state {
+			continue
+		}
+		name := a.Prefix.String()
+		if len(names) == 0 && a.Error != "" {
+			name += " (" + a.Error + ")"
+		}
+		names = append(names, name)
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	if more := n - len(names); more > 0 {
+		names = append(names, fmt.Sprintf("and %d more", more))
+	}
+	return "; " + strings.Join(names, ", ")
 }
 
 func conflicts(c Cluster) []Problem {

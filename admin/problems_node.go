@@ -16,8 +16,11 @@ func birdDown(s Status) []Problem {
 		}
 		text := fmt.Sprintf("no BGP session with the local BIRD %s %s", p.Address, downFor(s, p.Since, p.DownReason))
 		if n := retained(s.Mesh.OwnBlocks); n > 0 && !p.Since.IsZero() {
-			text += fmt.Sprintf("; %s of this node stay announced until %s",
-				count(n, "block"), clock(s.retainedUntil(p.Since)))
+			stay := "stay"
+			if n == 1 {
+				stay = "stays"
+			}
+			text += fmt.Sprintf("; %s of this node %s announced until %s", count(n, "block"), stay, clock(s.retainedUntil(p.Since)))
 		}
 		out = append(out, Problem{
 			Severity: Critical, Code: CodeBIRDDown, Text: text,

@@ -61,6 +61,26 @@ func TestProblems(t *testing.T) {
 		{"routes shadowed", func(s *Status) {
 			s.Clusters[0].Routes[0].Shadowed = 1
 		}, Critical, CodeRoutesShadowed, []string{"1 route to cluster cluster-2 is shadowed"}},
+		{"one route in conflict, known by name", func(s *Status) {
+			s.Clusters[0].Routes[0].Conflict = 1
+			s.Clusters[0].Astray = []Astray{
+				{Prefix: prefix("20.1.0.0/26"), State: RouteMissing, Error: "another"},
+				{Prefix: prefix("20.1.47.128/26"), State: RouteConflict, Error: "held by a foreign route"},
+			}
+		}, Critical, CodeRoutesConflict, []string{"never overwrites; 20.1.47.128/26 (held by a foreign route)"}},
+		{"routes shadowed, some known by name", func(s *Status) {
+			s.Clusters[0].Routes[0].Shadowed = 7
+			s.Clusters[0].Astray = []Astray{
+				{Prefix: prefix("20.1.0.0/26"), State: RouteShadowed, Error: "a lookup of 20.1.0.16 answers via 9.111.255.1 dev eth0"},
+				{Prefix: prefix("20.1.0.64/26"), State: RouteShadowed},
+			}
+		}, Critical, CodeRoutesShadowed, []string{
+			"answers otherwise; 20.1.0.0/26 (a lookup of 20.1.0.16 answers via 9.111.255.1 dev eth0), 20.1.0.64/26, and 5 more",
+		}},
+		{"one route missing, nothing known of it", func(s *Status) {
+			s.Clusters[0].Routes[0].Missing = 1
+			s.Clusters[0].Astray = []Astray{{Prefix: prefix("20.1.0.0/26"), State: RouteMissing}}
+		}, Critical, CodeRoutesMissing, []string{"is not in the kernel yet; 20.1.0.0/26"}},
 		{"routes in conflict", func(s *Status) {
 			s.Clusters[0].Routes[0].Conflict = 2
 		}, Critical, CodeRoutesConflict, []string{"2 routes to cluster cluster-2 are kept out"}},

@@ -106,7 +106,8 @@ type Cluster struct {
 	NodesDown     []NodeDown     `json:"nodes_down"` // at most MaxNodesDown, never seen first, then longest down
 	Blocks        []BlockCount   `json:"blocks"`
 	Routes        []RouteCount   `json:"routes"`
-	Held          int            `json:"held"` // withdrawals that the brake holds back
+	Astray        []Astray       `json:"astray"` // some of the routes that are not installed: at most MaxAstray of each state
+	Held          int            `json:"held"`   // withdrawals that the brake holds back
 	HeldUntil     time.Time      `json:"held_until,omitzero"`
 	Conflicts     int            `json:"conflicts"`      // blocks that more than one node announces
 	RejectedNow   int            `json:"rejected_now"`   // announced by its nodes at this moment, and refused
@@ -127,6 +128,17 @@ type Roster struct {
 
 // MaxNodesDown bounds [Cluster.NodesDown]; NodesKnown less NodesUp is how many nodes are down.
 const MaxNodesDown = 16
+
+// MaxAstray bounds [Cluster.Astray], which is there to name one when not all can be named.
+const MaxAstray = 3
+
+// Astray is a route that is not installed, and why.
+type Astray struct {
+	Prefix  netip.Prefix `json:"prefix"`
+	NextHop netip.Addr   `json:"next_hop"`
+	State   RouteState   `json:"state"`
+	Error   string       `json:"error,omitempty"`
+}
 
 // NodeDown is a remote node without an established session, by the address of the session: a dual-stack node may have two.
 type NodeDown struct {

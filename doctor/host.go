@@ -33,6 +33,16 @@ type Host struct {
 	Returns  Fact[[]kernel.ReturnPath] // of packets of remote pods, and of this node's
 	RPFilter []Sysctl                  // of all and of each device that Returns name, in that order
 
+	OwnRanges    []netip.Prefix // cluster.podCIDRs
+	OwnAddresses []netip.Addr   // of the node
+	Blocks       Fact[[]netip.Prefix]
+	BIRD         BIRD
+	Ports        []Port
+	Sockets      Fact[[]Socket]
+	Topology     Fact[kernel.Topology]
+	Neighbors    Fact[[]kernel.Neighbor]
+	NeighborRoom []Sysctl // of each family that next hops have
+
 	To            []netip.Prefix // where packets of pods go: Lookups, or an address in one of them
 	Leave         []string       // the devices by which they leave
 	SourceNAT     []snat.Finding // rules that change their source
@@ -63,6 +73,8 @@ type Sources struct {
 	Proc   fs.FS // the host's /proc
 	UID    int   // of this process
 	NAT    func(context.Context) snat.Rules
+	// Neighbors are those of both families (kernel.Netlink.Neighbors).
+	Neighbors func(context.Context) ([]kernel.Neighbor, error)
 }
 
 // Look reads the host. What cannot be read is a fact too.
@@ -73,7 +85,28 @@ func Look(ctx context.Context, s Sources) Host {
 	h.Strays = fact(kernel.StrayRoutes(ctx, s.Owned, s.FIB, h.Lookups))
 	h.Capabilities = fact(readCapabilities(s.Proc))
 	h.readWay(ctx, s)
+	h.readSessions(s)
+	h.Topology = fact(s.FIB.Topology(ctx))
+	h.Neighbors = fact(s.Neighbors(ctx))
+	h.readNeighborRoom(s.Proc)
 	return h
+}
+
+// readSessions reads what concerns the daemon's connections.
+func (h *Host) readSessions(s Sources) {
+	c := s.Config
+	h.OwnAddresses = c.Node.Addresses()
+	h.BIRD.Dial = c.BIRD.Dial
+	for _, a := range c.BIRD.Accept {
+		h.BIRD.Accept = append(h.BIRD.Accept, netip.AddrPortFrom(a, c.Listen.Port))
+	}
+	ports := []uint16{c.Listen.Port, c.Metrics.Listen.Port()}
+	for _, a := range c.Listen.Addresses {
+		h.Ports = append(h.Ports, Port{Key: "listen.port", At: netip.AddrPortFrom(a, c.Listen.Port)})
+	}
+	h.Ports = append(h.Ports, Port{Key: "metrics.listen", At: c.Metrics.Listen})
+	h.Sockets = fact(readSockets(s.Proc))
+	nameOwners(s.Proc, h.Sockets.Value, ports)
 }
 
 func (h *Host) readForwarding(proc fs.FS, devices []string) {

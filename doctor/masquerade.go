@@ -11,9 +11,10 @@ import (
 
 // readSourceNAT reads who changes source addresses, and whose would be changed.
 func (h *Host) readSourceNAT(ctx context.Context, s Sources) {
-	h.Pods = s.Config.Cluster.PodCIDRs
-	if blocks, err := kernel.LocalBlocks(ctx, s.FIB, h.Pods); err == nil && len(blocks) > 0 {
-		h.Pods = blocks
+	h.OwnRanges = s.Config.Cluster.PodCIDRs
+	h.Blocks = fact(kernel.LocalBlocks(ctx, s.FIB, h.OwnRanges))
+	if h.Pods = h.Blocks.Value; len(h.Pods) == 0 {
+		h.Pods = h.OwnRanges
 	}
 	rules := s.NAT(ctx)
 	h.SourceNAT, h.SourceNATGaps = rules.Find(snat.Query{From: h.Pods, To: h.To, Devices: h.Leave}), rules.Gaps

@@ -23,13 +23,14 @@ func LookOnPath(ctx context.Context, s Sources, addr netip.Addr, survey kernel.P
 	h.Returns = fact(kernel.ReturnPaths(ctx, s.FIB, s.Config.Node.Address, h.To, nil))
 	h.readRPFilter(s.Proc)
 	h.readSourceNAT(ctx, s)
+	h.Topology = fact(s.FIB.Topology(ctx))
 	return h
 }
 
 // ExaminePath runs the checks of what [LookOnPath] reads, and leaves out what is good.
 func ExaminePath(h Host) []Check {
 	var found []Check
-	for _, check := range []func(Host) []Check{checkForwarding, checkRules, checkRPFilter, checkMasquerade, checkHandMade} {
+	for _, check := range []func(Host) []Check{checkForwarding, checkRules, checkRPFilter, checkMasquerade, checkMTU, checkHandMade} {
 		found = append(found, check(h)...)
 	}
 	return slices.DeleteFunc(found, func(c Check) bool { return c.Result == Good })

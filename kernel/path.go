@@ -14,6 +14,7 @@ import (
 // is wanted.
 type PathSurvey struct {
 	Wanted   RouteStatus // against the table as it is now
+	Down     string      // the link to the wanted next hop, which is down; else empty
 	Holds    []string    // what the table has to the address, in iproute2's words, the most specific first; where that is as wanted, it alone
 	Leads    bool        // a rule leads the lookup of the address to the table
 	Decision Decision
@@ -71,6 +72,7 @@ func (s *PathSurvey) surveyWanted(
 	if err != nil {
 		return err
 	}
+	s.Down = t.resolve(want.NextHop).down
 	table := []FIBRoute{s.Decision.Match}
 	s.Wanted = o.planRoutes(t, []Route{want}, table, true).Routes[0]
 	s.Strays = o.strays(table, inMain, lookups, t)

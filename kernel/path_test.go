@@ -132,6 +132,12 @@ func TestKernelPath(t *testing.T) {
 			t.Errorf("%s:\n got %s\nwant %s", c.name, got, c.says)
 		}
 	}
+	ip("link set near down")
+	s, err := SurveyPath(t.Context(), testConfig(), n.fib, netip.MustParseAddr("20.1.47.150"), want, nil)
+	n.must(err)
+	if s.Down != "near" || s.Wanted.State != StateUnresolved {
+		t.Errorf("with the link down: %+v", s)
+	}
 }
 
 func TestKernelLinkMTU(t *testing.T) {

@@ -352,6 +352,30 @@ func TestPlaceTakenUnheardBecomesAConflict(t *testing.T) {
 	})
 }
 
+// What is not installed is named: so many of each state and group as are asked for, and nothing else.
+func TestAstray(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		f.routes = []FIBRoute{foreignRoute(t, "20.1.0.64/26", "192.0.2.9")}
+		r := runReconciler(t, testConfig(), f)
+		r.SetLookups(prefixes("20.1.0.0/16"))
+		changes := []Change{wanted("20.1.0.0/26", "192.0.2.77"), wanted("20.1.0.64/26", "192.0.2.77")}
+		for i := range 3 * walkStep { // more than a turn of the loop looks at
+			changes = append(changes, wanted(fmt.Sprintf("20.1.%d.%d/32", 64+i/250, i%250), "203.0.113.1")) // nobody leads there
+		}
+		r.Set(changes)
+		settle(verifyInterval)
+		var got []string
+		for _, s := range r.Astray(t.Context(), 2) {
+			got = append(got, fmt.Sprint(s.Route.Prefix, " ", s.State, " ", s.Err != ""))
+		}
+		want := []string{"20.1.0.64/26 conflict true", "20.1.64.0/32 unresolved true", "20.1.64.1/32 unresolved true"}
+		if !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	})
+}
+
 func TestRunMisuse(t *testing.T) {
 	f := newFake()
 	f.fail = func(string, *Op) error { return unix.EPERM }

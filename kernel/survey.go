@@ -116,10 +116,11 @@ func SurveyTable(ctx context.Context, cfg Config, fib FIB) (TableSurvey, error) 
 
 // Stray is a route of the main table to pods of a remote cluster that is not ours: somebody added it by hand before.
 type Stray struct {
-	Prefix  netip.Prefix
-	Text    string // in iproute2's words
-	Command string // that removes it, and nothing else
-	Held    bool   // our table has a route to all of its addresses: nobody needs it any more
+	Prefix   netip.Prefix
+	Protocol uint8  // who put it there (RTPROT_*)
+	Text     string // in iproute2's words
+	Command  string // that removes it, and nothing else
+	Held     bool   // our table has a route to all of its addresses: nobody needs it any more
 }
 
 // StrayRoutes lists the routes of the main table that lie inside the given prefixes, whatever their protocol is, and are
@@ -154,7 +155,7 @@ func (o owner) strays(table, inMain []FIBRoute, inside []netip.Prefix, topology 
 		}
 		device := topology.DeviceName(r.Device)
 		strays = append(strays, Stray{
-			Prefix: r.Prefix, Text: routeText(r, device), Command: removal(r, device), Held: holds(own, r.Prefix),
+			Prefix: r.Prefix, Protocol: r.Protocol, Text: routeText(r, device), Command: removal(r, device), Held: holds(own, r.Prefix),
 		})
 	}
 	return strays

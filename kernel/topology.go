@@ -56,6 +56,7 @@ type way struct {
 	device int32
 	onlink bool
 	reason string // in words; empty when the next hop is reachable
+	down   string // the link that would lead there, were it up
 }
 
 // resolve finds the device whose subnet a next hop lies in. The longest subnet wins, then a link with a carrier,
@@ -83,7 +84,7 @@ func (t Topology) resolve(hop netip.Addr) way {
 	case best.Device != 0:
 		return way{device: best.Device}
 	case down != "":
-		return way{reason: fmt.Sprintf("next hop %s is on %s, which is down", hop, down)}
+		return way{reason: fmt.Sprintf("next hop %s is on %s, which is down", hop, down), down: down}
 	default:
 		return way{reason: fmt.Sprintf("next hop %s is on no subnet of this host", hop)}
 	}

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -9,9 +10,10 @@ import (
 
 const walkStep = 2000 // entries copied before the loop sees to its other work
 
-// walk copies wanted routes for a caller of Routes, a piece at each turn of the loop, or of Route.
+// walk copies wanted routes for a caller of Routes or Astray, a piece at each turn of the loop, or of Route.
 type walk struct {
-	only netip.Prefix // the one that is asked for; zero: all are
+	only netip.Prefix      // the one that is asked for; zero: all are
+	take func(*entry) bool // of all, those that are asked for; nil: all are
 	next int
 	out  []RouteStatus
 	done chan struct{}
@@ -25,22 +27,42 @@ func (r *Reconciler) Routes() []RouteStatus {
 		wanted += g.Wanted
 	}
 	// The room is made here, and the loop not kept from its work by it.
-	out := r.walk(&walk{out: make([]RouteStatus, 0, wanted), done: make(chan struct{})})
+	out := r.walk(nil, &walk{out: make([]RouteStatus, 0, wanted), done: make(chan struct{})})
 	slices.SortFunc(out, func(a, b RouteStatus) int { return a.Route.Prefix.Compare(b.Route.Prefix) })
 	return out
 }
 
 // Route tells how one wanted route stands; false: none is wanted to that prefix, or Run has not begun or has returned.
 func (r *Reconciler) Route(prefix netip.Prefix) (RouteStatus, bool) {
-	out := r.walk(&walk{only: normal(prefix), done: make(chan struct{})})
+	out := r.walk(nil, &walk{only: normal(prefix), done: make(chan struct{})})
 	if len(out) == 0 {
 		return RouteStatus{}, false
 	}
 	return out[0], true
 }
 
-// walk hands a walk to the loop and waits for its end.
-func (r *Reconciler) walk(w *walk) []RouteStatus {
+// Astray lists some of the routes that are not installed, sorted by prefix: of each group and state as many as told. It is
+// as [Reconciler.Routes], but copies no more than it lists, and is nil when ctx ends before the loop has come by all.
+func (r *Reconciler) Astray(ctx context.Context, each int) []RouteStatus {
+	type kind struct {
+		group *group
+		state State
+	}
+	seen := map[kind]int{}
+	out := r.walk(ctx.Done(), &walk{done: make(chan struct{}), take: func(e *entry) bool {
+		k := kind{e.group, e.state}
+		if e.state == StateInstalled || seen[k] == each {
+			return false
+		}
+		seen[k]++
+		return true
+	}})
+	slices.SortFunc(out, func(a, b RouteStatus) int { return a.Route.Prefix.Compare(b.Route.Prefix) })
+	return out
+}
+
+// walk hands a walk to the loop and waits for its end, or until the caller gives up.
+func (r *Reconciler) walk(givenUp <-chan struct{}, w *walk) []RouteStatus {
 	if !r.started.Load() {
 		return nil
 	}
@@ -48,11 +70,15 @@ func (r *Reconciler) walk(w *walk) []RouteStatus {
 	case r.walks <- w:
 	case <-r.done:
 		return nil
+	case <-givenUp:
+		return nil
 	}
 	select {
 	case <-w.done:
 		return w.out
 	case <-r.done:
+		return nil
+	case <-givenUp:
 		return nil
 	}
 }
@@ -85,7 +111,7 @@ func (l *loop) stepWalk(w *walk) bool {
 	}
 	end := min(w.next+walkStep, len(l.all))
 	for _, e := range l.all[w.next:end] {
-		if e != nil && e.wanted() {
+		if e != nil && e.wanted() && (w.take == nil || w.take(e)) {
 			w.out = append(w.out, l.routeStatus(e))
 		}
 	}

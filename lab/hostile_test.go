@@ -1,12 +1,9 @@
 package lab_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -173,31 +170,8 @@ func countOf(counts []admin.Count, name string) uint64 {
 
 func (o *ours) wantMetric(t *testing.T, line string) {
 	t.Helper()
-	var all string
-	must(t, within(o.Namespace, func() error {
-		conn, err := net.DialTimeout("tcp", "127.0.0.1:9790", time.Second)
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		req, err := http.NewRequestWithContext(o.ctx, http.MethodGet, "http://127.0.0.1:9790/metrics", http.NoBody)
-		if err != nil {
-			return err
-		}
-		req.Close = true
-		if err := req.Write(conn); err != nil {
-			return err
-		}
-		res, err := http.ReadResponse(bufio.NewReader(conn), req)
-		if err != nil {
-			return err
-		}
-		defer res.Body.Close()
-		var text strings.Builder
-		_, err = bufio.NewReader(res.Body).WriteTo(&text)
-		all = text.String()
-		return err
-	}))
+	all, err := scrape(o.ctx, o.Namespace)
+	must(t, err)
 	if !strings.Contains(all, line+"\n") {
 		t.Errorf("the metrics do not say %s:\n%s", line, all)
 	}

@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"strings"
@@ -16,15 +19,20 @@ import (
 
 // ask runs a command of routed on a node that answers in JSON.
 func ask[T any](ctx context.Context, node *lab.Node, args ...string) (T, error) {
-	var answer T
-	out, _, err := node.Routed(ctx, append(args, "-o", "json")...)
+	answer, _, err := asked[T](ctx, node, args...)
+	return answer, err
+}
+
+// asked is ask, with the exit status.
+func asked[T any](ctx context.Context, node *lab.Node, args ...string) (answer T, exit int, err error) {
+	out, exit, err := node.Routed(ctx, append(args, "-o", "json")...)
 	if err != nil {
-		return answer, err
+		return answer, exit, err
 	}
 	if err := json.Unmarshal([]byte(out), &answer); err != nil {
-		return answer, fmt.Errorf("%w: %s", err, out)
+		return answer, exit, fmt.Errorf("%w: %s", err, out)
 	}
-	return answer, nil
+	return answer, exit, nil
 }
 
 // waitStatus waits until the status of each node is as it should be.
@@ -87,16 +95,50 @@ func (before tables) check(ctx context.Context) error {
 	return nil
 }
 
+// fetch gets a page that is served on a node, asked for there.
+func fetch(ctx context.Context, ns lab.Namespace, url string) (string, error) {
+	transport := &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, addr string) (conn net.Conn, err error) {
+			err = within(ns, func() error {
+				conn, err = (&net.Dialer{}).DialContext(ctx, network, addr)
+				return err
+			})
+			return conn, err
+		},
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return "", err
+	}
+	res, err := (&http.Client{Transport: transport}).Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s: %s", url, res.Status, body)
+	}
+	return string(body), err
+}
+
+// scrape is what a node's daemon tells Prometheus now.
+func scrape(ctx context.Context, ns lab.Namespace) (string, error) {
+	return fetch(ctx, ns, "http://127.0.0.1:9790/metrics")
+}
+
 // wantMetrics checks lines of what a scrape of the node gives.
 func (m *mesh) wantMetrics(t *testing.T, node *lab.Node, lines ...string) {
 	t.Helper()
-	const get = `exec 3<>/dev/tcp/127.0.0.1/9790 && printf 'GET /metrics HTTP/1.0\r\n\r\n' >&3 && cat <&3`
-	out, err := node.Command(m.ctx, "bash", "-c", get).CombinedOutput()
+	out, err := scrape(m.ctx, node.Namespace)
 	must(t, err)
 	for _, line := range lines {
-		if !strings.Contains(string(out), "\n"+line+"\n") {
+		if !strings.Contains(out, "\n"+line+"\n") {
 			name, _, _ := strings.Cut(line, "{")
-			t.Errorf("%s: no line %s among:\n%s", node.Spec.Name, line, grep(string(out), name))
+			t.Errorf("%s: no line %s among:\n%s", node.Spec.Name, line, grep(out, name))
 		}
 	}
 }

@@ -204,6 +204,7 @@ func (m *mesh) waitHealthy(t *testing.T) {
 }
 
 func (m *mesh) testPings(t *testing.T) {
+	t.Helper()
 	lab.Need(t, lab.Ping)
 	for _, from := range m.Nodes() {
 		for _, to := range m.RemoteOf(from) {

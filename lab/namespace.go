@@ -56,8 +56,8 @@ func (ns Namespace) batch(ctx context.Context, lines ...string) error {
 	return err
 }
 
-// sysctls sets KEY=VALUE pairs under net/, as net/ipv4/ip_forward=1, in the namespace.
-func (ns Namespace) sysctls(ctx context.Context, settings ...string) error {
+// Sysctls sets KEY=VALUE pairs under net/, as net/ipv4/ip_forward=1, in the namespace.
+func (ns Namespace) Sysctls(ctx context.Context, settings ...string) error {
 	var script strings.Builder
 	for _, s := range settings {
 		key, value, _ := strings.Cut(s, "=")

@@ -141,6 +141,9 @@ func Each(ctx context.Context, nodes []*Node, f func(context.Context, *Node) err
 	return g.Wait()
 }
 
+// DefaultGateway is where the node's IPv4 default route leads.
+func (node *Node) DefaultGateway() netip.Addr { return gateway(node.net.Topology.LAN) }
+
 // Blocks are the node's pod blocks now.
 func (node *Node) Blocks() []netip.Prefix { return slices.Clone(node.blocks) }
 
@@ -232,7 +235,7 @@ func (n *Network) buildLAN(ctx context.Context) error {
 		return err
 	}
 	// The gateway forwards, and has nowhere to: it answers "Net Unreachable" instead of swallowing packets.
-	return lan.sysctls(ctx, "ipv4/ip_forward=1", "ipv4/conf/all/send_redirects=0", "ipv6/conf/all/forwarding=1")
+	return lan.Sysctls(ctx, "ipv4/ip_forward=1", "ipv4/conf/all/send_redirects=0", "ipv6/conf/all/forwarding=1")
 }
 
 // addAddress is the line of `ip` for an address that nobody else has: it need not be looked for (IPv6, RFC 4862 section 5.4).
@@ -269,13 +272,13 @@ func (node *Node) build(ctx context.Context) error {
 			"ipv4/conf/"+cali+"/rp_filter=1")
 	}
 	// Without a wait for the link-local addresses by which pods reach their gateway.
-	if err := node.sysctls(ctx, "ipv6/conf/default/accept_dad=0", "ipv6/conf/eth0/accept_dad=0", "ipv6/conf/all/forwarding=1"); err != nil {
+	if err := node.Sysctls(ctx, "ipv6/conf/default/accept_dad=0", "ipv6/conf/eth0/accept_dad=0", "ipv6/conf/all/forwarding=1"); err != nil {
 		return err
 	}
 	if err := node.batch(ctx, lines...); err != nil {
 		return err
 	}
-	if err := node.sysctls(ctx, settings...); err != nil {
+	if err := node.Sysctls(ctx, settings...); err != nil {
 		return err
 	}
 	for _, pod := range node.Spec.Pods {

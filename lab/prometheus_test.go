@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -18,58 +18,15 @@ import (
 	"routed/lab"
 )
 
-// contract is every metric with its labels, but those of what has not happened here: routed_reconcile_errors_total, and
-// routed_roster_*, since no list comes from an API.
-func contract() map[string]string {
-	session := "cluster peer role"
-	return map[string]string{
-		"routed_build_info": "goversion revision version",
-
-		"routed_bgp_session_up":                            session,
-		"routed_bgp_session_established_timestamp_seconds": session,
-		"routed_bgp_session_flaps_total":                   session,
-
-		"routed_bgp_prefixes":                "cluster direction family",
-		"routed_bgp_prefixes_rejected_total": "cluster reason",
-		"routed_prefix_limit":                "cluster scope",
-		"routed_prefix_limit_used":           "cluster scope",
-
-		"routed_cluster_nodes":    "cluster state",
-		"routed_cluster_blocks":   "cluster family state",
-		"routed_block_conflicts":  "cluster",
-		"routed_withdrawals_held": "cluster",
-
-		"routed_routes":              "cluster family state",
-		"routed_rules":               "state",
-		"routed_route_repairs_total": "cause",
-		"routed_route_changes_total": "op",
-
-		"routed_reconcile_duration_seconds_bucket": "kind le",
-		"routed_reconcile_duration_seconds_sum":    "kind",
-		"routed_reconcile_duration_seconds_count":  "kind",
-		"routed_convergence_seconds_bucket":        "le",
-		"routed_convergence_seconds_sum":           "",
-		"routed_convergence_seconds_count":         "",
-
-		"routed_last_successful_resync_timestamp_seconds":     "",
-		"routed_resync_interval_seconds":                      "",
-		"routed_netlink_overruns_total":                       "",
-		"routed_guard_active":                                 "",
-		"routed_guard_wanted":                                 "",
-		"routed_config_last_reload_successful":                "",
-		"routed_config_last_reload_success_timestamp_seconds": "",
-	}
-}
-
 // testPrometheus has a Prometheus on one node scrape all of them, with the rules of deploy/prometheus.
 func (m *mesh) testPrometheus(t *testing.T) {
 	lab.Need(t, lab.Prometheus)
-	p := m.startPrometheus(t, m.Node("gyliu-icp-1"))
+	p := m.startPrometheus(t, m.Node("gyliu-icp-1"), asShipped())
 
 	want := map[string]string{} // what each daemon has
 	for _, node := range m.Nodes() {
-		for name, labels := range contract() {
-			want[fmt.Sprintf("%s:9790 %s", node.Spec.Addr, name)] = labels
+		for name, labels := range alwaysThere(documentedMetrics(t)).series() {
+			want[metricsAddress(node)+" "+name] = labels
 		}
 	}
 	must(t, lab.WaitFor(m.ctx, "every metric of six daemons", func(ctx context.Context) error {
@@ -104,30 +61,39 @@ func (m *mesh) testPrometheus(t *testing.T) {
 }
 
 // prometheus is one that runs on a node until the test ends.
-type prometheus struct {
-	node  *lab.Node
-	found lab.Found
+type prometheus struct{ node *lab.Node }
+
+// tempo is how fast a Prometheus goes by the rules.
+type tempo struct {
+	every string                      // it scrapes and evaluates
+	rules func(content string) string // what of each file of rules it is given
 }
 
-func (m *mesh) startPrometheus(t *testing.T, node *lab.Node) prometheus {
+// asShipped leaves the rules as they are.
+func asShipped() tempo { return tempo{"1s", func(content string) string { return content }} }
+
+func (m *mesh) startPrometheus(t *testing.T, node *lab.Node, tempo tempo) prometheus {
 	t.Helper()
 	found, err := lab.Prometheus.Find()
 	must(t, err)
-	rules, err := filepath.Abs("../deploy/prometheus")
-	must(t, err)
-	var targets []string
+	dir := t.TempDir()
+	var rules, targets []string
+	for _, name := range []string{"recording.yaml", "alerts.yaml"} {
+		content := tempo.rules(readFile(t, filepath.Join("../deploy/prometheus", name)))
+		rules = append(rules, filepath.Join(dir, name))
+		must(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
+	}
 	for _, n := range m.Nodes() {
-		targets = append(targets, n.Spec.Addr.String()+":9790")
+		targets = append(targets, metricsAddress(n))
 	}
 	config, err := json.Marshal(map[string]any{ // which is YAML
-		"global":     map[string]string{"scrape_interval": "1s", "evaluation_interval": "1s"},
-		"rule_files": []string{filepath.Join(rules, "recording.yaml"), filepath.Join(rules, "alerts.yaml")},
+		"global":     map[string]string{"scrape_interval": tempo.every, "evaluation_interval": tempo.every},
+		"rule_files": rules,
 		"scrape_configs": []any{map[string]any{
 			"job_name": "routed", "static_configs": []any{map[string]any{"targets": targets}},
 		}},
 	})
 	must(t, err)
-	dir := t.TempDir()
 	file := filepath.Join(dir, "prometheus.yaml")
 	must(t, os.WriteFile(file, config, 0o600))
 	ctx, stop := context.WithCancel(m.ctx)
@@ -143,8 +109,11 @@ func (m *mesh) startPrometheus(t *testing.T, node *lab.Node) prometheus {
 			t.Log(said.String())
 		}
 	})
-	return prometheus{node, found}
+	return prometheus{node}
 }
+
+// metricsAddress is the instance that a node's daemon is to Prometheus.
+func metricsAddress(node *lab.Node) string { return node.Spec.Addr.String() + ":9790" }
 
 // sample is one series and its value.
 type sample struct {
@@ -159,22 +128,27 @@ func (s sample) others() string {
 	return strings.Join(slices.DeleteFunc(names, func(n string) bool { return n == "job" || n == "instance" }), " ")
 }
 
-var (
-	sampleLine  = regexp.MustCompile(`(?m)^([a-z_:]*)(?:\{(.*)\})? => (\S+)`)
-	sampleLabel = regexp.MustCompile(`([a-z_]+)="([^"]*)"`)
-)
-
+// query asks for what an expression gives now (https://prometheus.io/docs/prometheus/latest/querying/api/).
 func (p prometheus) query(ctx context.Context, expr string) ([]sample, error) {
-	out, err := p.node.Command(ctx, p.found.Path("usr/bin/promtool"), "query", "instant", "http://127.0.0.1:9090", expr).CombinedOutput()
+	body, err := fetch(ctx, p.node.Namespace, "http://127.0.0.1:9090/api/v1/query?query="+url.QueryEscape(expr))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s", err, out)
+		return nil, err
+	}
+	var answer struct {
+		Data struct {
+			Result []struct {
+				Metric map[string]string
+				Value  [2]any // the time and, as text, the value
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(body), &answer); err != nil {
+		return nil, fmt.Errorf("%w: %s", err, body)
 	}
 	var series []sample
-	for _, m := range sampleLine.FindAllStringSubmatch(string(out), -1) {
-		s := sample{name: m[1], labels: map[string]string{}, value: m[3]}
-		for _, l := range sampleLabel.FindAllStringSubmatch(m[2], -1) {
-			s.labels[l[1]] = l[2]
-		}
+	for _, r := range answer.Data.Result {
+		s := sample{name: r.Metric["__name__"], labels: r.Metric, value: fmt.Sprint(r.Value[1])}
+		delete(s.labels, "__name__")
 		series = append(series, s)
 	}
 	return series, nil

@@ -46,5 +46,5 @@ func (node *Node) AnswerEcho(ctx context.Context, answer bool) error {
 	if answer {
 		ignore = 0
 	}
-	return node.sysctls(ctx, fmt.Sprintf("ipv4/icmp_echo_ignore_all=%d", ignore))
+	return node.Sysctls(ctx, fmt.Sprintf("ipv4/icmp_echo_ignore_all=%d", ignore))
 }

@@ -1,6 +1,7 @@
 package snat
 
 import (
+	"context"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -28,7 +29,7 @@ func run(t *testing.T, tool lab.Tool, input, name string, args ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), found.Path(name), args...)
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), found.Path(name), args...)
 	cmd.Env = append(os.Environ(), found.Env()...)
 	cmd.Stdin = strings.NewReader(input)
 	out, err := cmd.CombinedOutput()

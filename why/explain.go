@@ -25,6 +25,7 @@ const (
 	stepDevice    = "device"
 	stepProbe     = "probe"
 	stepHost      = "host"
+	stepReturn    = "return"
 )
 
 // Explain follows the way.

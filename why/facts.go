@@ -19,6 +19,8 @@ type Facts struct {
 	Config   *config.Config // in force
 	Mesh     peering.AddressStatus
 	Clusters []peering.ClusterStatus // the remote ones, with their sessions
+	Own      []peering.OwnBlock      // of this node, as remote clusters are told
+	BIRD     []peering.PeerStatus    // the sessions with the local BIRD
 
 	Kernel    kernel.PathSurvey // towards the first of Mesh.Routes
 	KernelErr error             // why there is no survey

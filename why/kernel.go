@@ -34,8 +34,11 @@ func (w *way) surveyed(step string) bool {
 func (w *way) route() {
 	want := w.Kernel.Wanted
 	if want.State == kernel.StateUnresolved {
-		w.add(stepRoute, admin.StepBroken, fmt.Sprintf("see that an interface that is up has %s in one of its subnets (`ip address`)", want.Route.NextHop),
-			"%s via %s is wanted, and cannot be: %s", want.Route.Prefix, want.Route.NextHop, want.Err)
+		remedy := fmt.Sprintf("see that an interface that is up has %s in one of its subnets (`ip address`)", want.Route.NextHop)
+		if down := w.Kernel.Down; down != "" {
+			remedy = fmt.Sprintf("`ip link set %s up`; if it does not stay up, see what takes it down (`ip monitor link`)", down)
+		}
+		w.add(stepRoute, admin.StepBroken, remedy, "%s via %s is wanted, and cannot be: %s", want.Route.Prefix, want.Route.NextHop, want.Err)
 		return
 	}
 	w.good(stepRoute, "%s via %s dev %s is wanted", want.Route.Prefix, want.Route.NextHop, want.Device)

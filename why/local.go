@@ -29,14 +29,13 @@ func (w *way) toOwnCluster(h home) {
 func (w *way) ownBlock() {
 	b := w.Mesh.Own[0]
 	w.out.Block = b.Prefix
-	const bird = "see that calico-node runs on this node, that its BGPPeer for routed exists, and that it fits bird.dial or bird.accept"
 	switch b.Source {
 	case peering.OwnFromBIRD:
 		w.good(stepBlock, "%s is a block of this node, as its BIRD says; remote clusters are told", b.Prefix)
 	case peering.OwnFromStale:
-		w.add(stepBlock, admin.StepWarning, bird, "%s is a block of this node, as its BIRD said until %s ago, when the session was lost", b.Prefix, w.age(b.Since))
+		w.add(stepBlock, admin.StepWarning, birdRemedy, "%s is a block of this node, as its BIRD said until %s ago, when the session was lost", b.Prefix, w.age(b.Since))
 	default:
-		w.add(stepBlock, admin.StepWarning, bird, "%s is a block of this node, as only its kernel says: BIRD has not spoken", b.Prefix)
+		w.add(stepBlock, admin.StepWarning, birdRemedy, "%s is a block of this node, as only its kernel says: BIRD has not spoken", b.Prefix)
 	}
 }
 

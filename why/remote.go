@@ -28,6 +28,7 @@ func (w *way) toRemote(h home) {
 	w.inKernel()
 	w.probed()
 	w.findings()
+	w.back()
 }
 
 // announced is who announces the block.

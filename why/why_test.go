@@ -83,6 +83,8 @@ func base(address string) Facts {
 		Clusters: []peering.ClusterStatus{{
 			Name: "cluster-2", Peers: []peering.PeerStatus{{Peer: nodeA, Up: true}, {Peer: nodeB, Up: true}},
 		}},
+		Own:  []peering.OwnBlock{{Prefix: pfx("10.1.198.128/26"), Source: peering.OwnFromBIRD}},
+		BIRD: []peering.PeerStatus{{Peer: bird, Up: true}},
 	}
 }
 
@@ -132,12 +134,13 @@ func toOtherNode() Facts {
 
 // The steps of a way on which nothing is wrong.
 const (
-	remoteSteps = "cluster block policy freshness route table rule lookup neighbor device host"
+	remoteSteps = "cluster block policy freshness route table rule lookup neighbor device host return"
 	ownSteps    = "cluster block lookup neighbor device"
 )
 
 func TestGoodWays(t *testing.T) {
-	inMain, borrowed, answers, unknown := toRemote(), toOtherNode(), toRemote(), toRemote()
+	inMain, noPods, borrowed, answers, unknown := toRemote(), toRemote(), toOtherNode(), toRemote(), toRemote()
+	noPods.Own = nil
 	answers.Probe, answers.PodMTU = probed(probe.Answering), 1500
 	unknown.Probe = &probe.TargetStatus{State: probe.Unprobed}
 	inMain.Config.Kernel.Table = config.TableMain
@@ -150,6 +153,7 @@ func TestGoodWays(t *testing.T) {
 		"a remote pod, kernel.table main":    {inMain, strings.Replace(remoteSteps, " rule", "", 1)},
 		"a remote pod, its node probed":      {answers, strings.Replace(remoteSteps, " host", " probe host", 1)},
 		"a remote pod, probed soon":          {unknown, remoteSteps},
+		"a remote pod, no pods here":         {noPods, remoteSteps},
 		"a pod of this node":                 {toOwn(), ownSteps},
 		"a pod of another node":              {toOtherNode(), ownSteps},
 		"a pod with an address that it lent": {borrowed, ownSteps},
@@ -253,6 +257,13 @@ func TestTroubles(t *testing.T) {
 				f.Kernel = byDefault()
 				f.Kernel.Wanted = kernel.RouteStatus{Route: toRemote().Kernel.Wanted.Route, State: kernel.StateUnresolved, Err: "next hop 9.111.255.77 is on eth1, which is down"}
 			}, "route", admin.StepBroken, "20.1.47.128/26 via 9.111.255.77 is wanted, and cannot be: next hop 9.111.255.77 is on eth1, which is down", "ip address",
+		},
+		{
+			"the link to the next hop is down", toRemote, func(f *Facts) {
+				f.Kernel, f.Kernel.Down = byDefault(), "eth1"
+				f.Kernel.Wanted = kernel.RouteStatus{Route: toRemote().Kernel.Wanted.Route, State: kernel.StateUnresolved, Err: "next hop 9.111.255.77 is on eth1, which is down"}
+			}, "route", admin.StepBroken, "20.1.47.128/26 via 9.111.255.77 is wanted, and cannot be: next hop 9.111.255.77 is on eth1, which is down",
+			"ip link set eth1 up",
 		},
 		{
 			"the kernel refused it", toRemote, func(f *Facts) {
@@ -359,6 +370,23 @@ func TestTroubles(t *testing.T) {
 			"the kernel could not be read: no netlink", "ip route get 20.1.47.150",
 		},
 		{
+			"BIRD is away, seen from the way back", toRemote, func(f *Facts) {
+				f.Own[0].Source, f.Own[0].Since = peering.OwnFromStale, ago(12*time.Minute)
+				f.BIRD[0] = peering.PeerStatus{Peer: bird, Reason: "connection refused"}
+			}, "return", admin.StepWarning, "answers to pods of 10.1.198.128/26 find back for 48m more: the session with this node's BIRD was lost " +
+				"12m ago (connection refused), and then nobody is told of them any more", "calico-node",
+		},
+		{
+			"BIRD has not spoken, seen from the way back", toRemote, func(f *Facts) {
+				f.Own[0].Source, f.BIRD[0].Up = peering.OwnFromKernel, false
+			}, "return", admin.StepWarning, "answers to pods of 10.1.198.128/26 find back as long as the kernel has 10.1.198.128/26: " +
+				"BIRD does not speak of it", "calico-node",
+		},
+		{
+			"BIRD is away and left nothing", toRemote, func(f *Facts) { f.Own, f.BIRD[0].Up = nil, false }, "return", admin.StepWarning,
+			"remote clusters are told of no block of this node: there is no session with its BIRD; pods that it has get no answer", "calico-node",
+		},
+		{
 			"BIRD is away", toOwn, func(f *Facts) { f.Mesh.Own[0].Source = peering.OwnFromStale }, "block", admin.StepWarning,
 			"10.1.198.128/26 is a block of this node, as its BIRD said until 1h ago, when the session was lost", "calico-node",
 		},
@@ -434,12 +462,12 @@ func TestAfterTheBrokenStep(t *testing.T) {
 		facts Facts
 		want  string
 	}{
-		"a lookup that goes elsewhere": {ahead, "cluster good, block good, policy good, freshness good, route good, table good, rule good, lookup broken, host good"},
+		"a lookup that goes elsewhere": {ahead, "cluster good, block good, policy good, freshness good, route good, table good, rule good, lookup broken, host good, return good"},
 		"an own pod, by default":       {own, "cluster good, block good, lookup broken"},
 		"by the default route":         {f, "cluster good, block broken, lookup warning"},
 		"no route at all":              {noRoute, "cluster good, block broken, lookup broken"},
 		"of nobody, and announced":     {nobody, "cluster broken, policy broken, lookup good"},
-		"the doctor on what is told":   {twice, "cluster good, block good, policy good, freshness good, route good, table good, rule broken, lookup good, neighbor good, device good, host good"},
+		"the doctor on what is told":   {twice, "cluster good, block good, policy good, freshness good, route good, table good, rule broken, lookup good, neighbor good, device good, host good, return good"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var steps []string

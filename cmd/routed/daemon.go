@@ -60,9 +60,9 @@ type daemon struct {
 	guard      *guard.Keeper
 	speaker    *bgp.Speaker
 	loop       *meshLoop
+	host       *hostChecks
 	prober     *probe.Prober
 	targets    *probeTargets
-	host       hostChecks
 	begun      chan struct{} // closed when the mesh has been seeded and its loop is about to run
 	timings    *metrics.Timings
 }
@@ -73,6 +73,7 @@ func newDaemon(path string, l *loaded, roster peering.Roster, log *slog.Logger, 
 	d := &daemon{
 		path: path, ask: askKernel, log: log, level: level, started: now, notify: notifier{log: log}, timings: metrics.NewTimings(),
 		hangups: hangups(), begun: make(chan struct{}), rosters: newRosters(log),
+		host: newHostChecks(),
 	}
 	d.settings = newSettings(path, l, roster, now)
 	d.files = filewatch.New(filewatch.Config{Quiet: filesQuiet, AtMost: filesAtMost, Every: filesEvery, Log: log})

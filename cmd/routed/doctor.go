@@ -33,11 +33,11 @@ func newDoctorCommand() *cobra.Command {
 }
 
 // doctorSources are where this host is read from.
-func doctorSources(cfg *config.Config, fib kernel.FIB) doctor.Sources {
+func doctorSources(cfg *config.Config, fib *kernel.Netlink) doctor.Sources {
 	proc := os.DirFS("/proc")
 	return doctor.Sources{
 		Config: cfg, Owned: kernelConfig(cfg, nil, nil), FIB: fib, Proc: proc, UID: os.Geteuid(),
-		NAT: snat.Host{Proc: proc, Programs: []string{"/usr/sbin", "/sbin"}}.Read,
+		NAT: snat.Host{Proc: proc, Programs: []string{"/usr/sbin", "/sbin"}}.Read, Neighbors: fib.Neighbors,
 	}
 }
 

@@ -13,17 +13,33 @@ import (
 	"routed/metrics"
 )
 
-// How often a running daemon looks at its host, and how long it may take.
+// How often a running daemon looks at its host, and how long it may take. While somebody asks for its status it looks more
+// often: who mends what fails wants to see that it is mended.
 const (
 	hostEvery  = 30 * time.Second
+	hostAsked  = 2 * time.Second
 	hostWithin = 20 * time.Second
 )
 
 // hostChecks is what the last look at the host found. Readers get values.
 type hostChecks struct {
+	asked chan struct{} // of one: somebody wants a newer look
 	mu    sync.Mutex
 	at    time.Time
 	found []doctor.Check
+}
+
+func newHostChecks() *hostChecks { return &hostChecks{asked: make(chan struct{}, 1)} }
+
+// ask has the host looked at soon, when the last look is old. It does not wait for that.
+func (h *hostChecks) ask() {
+	if _, at := h.last(); time.Since(at) < hostAsked {
+		return
+	}
+	select {
+	case h.asked <- struct{}{}:
+	default: // asked for already, or nobody looks
+	}
 }
 
 func (h *hostChecks) last() ([]doctor.Check, time.Time) {
@@ -55,14 +71,19 @@ func (d *daemon) watchHost(ctx context.Context) error {
 	for {
 		d.lookAtHost(ctx, fib)
 		select {
+		case <-d.host.asked: // during the last look
+		default:
+		}
+		select {
 		case <-tick.C:
+		case <-d.host.asked:
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-func (d *daemon) lookAtHost(ctx context.Context, fib kernel.FIB) {
+func (d *daemon) lookAtHost(ctx context.Context, fib *kernel.Netlink) {
 	ctx, cancel := context.WithTimeout(ctx, hostWithin)
 	defer cancel()
 	host := doctor.LookRunning(ctx, doctorSources(d.settings.config(), fib))

@@ -46,7 +46,7 @@ func BenchmarkStatusPage(b *testing.B) {
 					b.Fatal(err)
 				}
 				speaker := r.daemon.speaker.Status()
-				if err := p.Write(io.Discard, r.statusOf(mesh, speaker), peersOf(mesh, speaker), 0); err != nil {
+				if err := p.Write(io.Discard, r.statusOf(b.Context(), mesh, speaker), peersOf(mesh, speaker), 0); err != nil {
 					b.Fatal(err)
 				}
 			}

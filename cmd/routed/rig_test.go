@@ -96,6 +96,7 @@ func (r *rig) start(left ...kernel.Route) *rig {
 	}
 	log := slog.New(slog.NewTextHandler(r.t.Output(), nil))
 	r.daemon = &daemon{
+		host: newHostChecks(),
 		path: r.config, ask: open, log: log, level: logLevel{AtomicLevel: zap.NewAtomicLevel()}, notify: notifier{log: log},
 		hangups: r.hups, begun: make(chan struct{}), rosters: newRosters(log),
 		settings: newSettings(r.config, l, roster, time.Now()),

@@ -21,6 +21,9 @@ import (
 
 var _ admin.Source = (*daemon)(nil)
 
+// astrayWithin is how long a status waits for the names of routes that are astray; without them it has their number.
+const astrayWithin = time.Second
+
 // meshStatus is the mesh at this moment.
 func (d *daemon) meshStatus(ctx context.Context) (peering.Status, error) {
 	var s peering.Status
@@ -34,11 +37,12 @@ func (d *daemon) Status(ctx context.Context) (admin.Status, error) {
 	if err != nil {
 		return admin.Status{}, err
 	}
-	return d.statusOf(mesh, d.speaker.Status()), nil
+	d.host.ask()
+	return d.statusOf(ctx, mesh, d.speaker.Status()), nil
 }
 
 // statusOf is the daemon at this moment, with pictures of the mesh and of its sessions.
-func (d *daemon) statusOf(mesh peering.Status, speaker bgp.Status) admin.Status {
+func (d *daemon) statusOf(ctx context.Context, mesh peering.Status, speaker bgp.Status) admin.Status {
 	cfg, k := d.settings.config(), d.reconciler.Status()
 	sessions := sessionsByPeer(speaker)
 	last := d.timings.Last()
@@ -64,8 +68,10 @@ func (d *daemon) statusOf(mesh peering.Status, speaker bgp.Status) admin.Status 
 		s.BIRD = append(s.BIRD, peerStatus(p, sessions))
 	}
 	rosters := d.rosters.status(s.At)
+	astray := d.astray(ctx, k)
 	for _, c := range mesh.Clusters {
 		cluster := admin.ClusterFrom(c, admin.RouteCountsFrom(k.Routes, c.Name))
+		cluster.Astray = admin.AstrayFrom(astray, c.Name)
 		if r, followed := rosters[c.Name]; followed {
 			cluster.Roster = r.admin()
 		}
@@ -76,6 +82,16 @@ func (d *daemon) statusOf(mesh peering.Status, speaker bgp.Status) admin.Status 
 	}
 	s.Ready = s.NotReady == ""
 	return s
+}
+
+// astray is some of the routes that are not installed, where there are any and the reconciler is not busy with other things.
+func (d *daemon) astray(ctx context.Context, k kernel.Status) []kernel.RouteStatus {
+	if !slices.ContainsFunc(k.Routes, func(g kernel.GroupStatus) bool { return g.Count(kernel.StateInstalled) < g.Wanted }) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, astrayWithin)
+	defer cancel()
+	return d.reconciler.Astray(ctx, admin.MaxAstray)
 }
 
 func (d *daemon) nodeStatus(cfg *config.Config) admin.Node {
@@ -142,7 +158,7 @@ func (d *daemon) look(ctx context.Context) (admin.Status, admin.Peers, error) {
 		return admin.Status{}, admin.Peers{}, err
 	}
 	speaker := d.speaker.Status()
-	return d.statusOf(mesh, speaker), peersOf(mesh, speaker), nil
+	return d.statusOf(ctx, mesh, speaker), peersOf(mesh, speaker), nil
 }
 
 // Routes answers GET /v1/routes: what the mesh wants, joined with how it stands in the kernel.

@@ -18,12 +18,16 @@ import (
 func (d *daemon) Why(ctx context.Context, address netip.Addr) (admin.Why, error) {
 	f := why.Facts{At: time.Now(), Address: address, Config: d.settings.config()}
 	err := d.loop.do(ctx, func(time.Time) {
-		f.Mesh, f.Clusters = d.loop.mesh.Address(address), d.loop.mesh.Status().Clusters
+		s := d.loop.mesh.Status()
+		f.Mesh, f.Clusters, f.Own, f.BIRD = d.loop.mesh.Address(address), s.Clusters, s.Own, s.BIRD
 	})
 	if err != nil {
 		return admin.Why{}, err
 	}
-	d.fillReasons(f.Clusters)
+	d.fillReasons(f.BIRD)
+	for _, c := range f.Clusters {
+		d.fillReasons(c.Peers)
+	}
 	d.survey(ctx, f.Config, &f)
 	return why.Explain(f), nil
 }
@@ -51,11 +55,9 @@ func (d *daemon) survey(ctx context.Context, cfg *config.Config, f *why.Facts) {
 }
 
 // fillReasons says why sessions are down, where the speaker knows better than the mesh.
-func (d *daemon) fillReasons(clusters []peering.ClusterStatus) {
+func (d *daemon) fillReasons(peers []peering.PeerStatus) {
 	sessions := sessionsByPeer(d.speaker.Status())
-	for _, c := range clusters {
-		for i, p := range c.Peers {
-			c.Peers[i].Reason = cmp.Or(sessions[p.Peer.Addr].LastError, p.Reason)
-		}
+	for i, p := range peers {
+		peers[i].Reason = cmp.Or(sessions[p.Peer.Addr].LastError, p.Reason)
 	}
 }
