@@ -112,6 +112,22 @@ func (m *mesh) testBreakage(t *testing.T, p prometheus, node *lab.Node, b breaka
 		m.wantWhy(t, node, w)
 	}
 	p.wantAlert(m.ctx, t, b.alert, metricsAddress(node))
+	b.wantExplained(t)
+}
+
+// wantExplained checks that docs/troubleshooting.md has the breakage, as it is told.
+func (b breakage) wantExplained(t *testing.T) {
+	t.Helper()
+	page := readFile(t, "../docs/troubleshooting.md")
+	want := []string{"| `" + string(b.problem) + "` | ", " " + b.alert, " " + string(b.problem) + "\n"}
+	for _, w := range b.why {
+		want = append(want, "\n"+strings.ToUpper(string(w.state))+" "+w.step+"\n")
+	}
+	for _, text := range want {
+		if !strings.Contains(page, text) {
+			t.Errorf("docs/troubleshooting.md does not have %q", text)
+		}
+	}
 }
 
 // wantProblem waits until `routed status` exits 1 and names the breakage.
