@@ -1,4 +1,4 @@
-# make build | demo | test | bench | bench-scale | gobench | soak | partition | flood | lint | fmt | fuzz | clean. Everything that is fetched or built lies in bin/ and .cache/.
+# make build | package | demo | test | bench | bench-scale | gobench | soak | partition | flood | test-arch | test-install | lint | fmt | fuzz | clean. Everything that is fetched or built lies in bin/ and .cache/.
 
 GO       ?= go
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
@@ -7,11 +7,17 @@ LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.revision=$(REVISION)
 
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI         := .cache/tools/golangci-lint-$(GOLANGCI_VERSION)
+NFPM_VERSION     := v2.45.2
+NFPM             := .cache/tools/nfpm-$(NFPM_VERSION)
 
-.PHONY: build demo test unit bench bench-scale gobench soak partition flood lint fmt fuzz clean deps
+.PHONY: build package demo test unit bench bench-scale gobench soak partition flood lint fmt fuzz clean deps
 
 build: ## the static binary bin/routed
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/routed ./cmd/routed
+
+package: $(NFPM) ## .deb and .rpm in dist/, for each of ARCHES
+	NFPM=$(CURDIR)/$(NFPM) VERSION=$(VERSION) REVISION=$(REVISION) SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
+		deploy/packages/build.sh dist deb,rpm $(or $(ARCHES),amd64 arm64 ppc64le s390x)
 
 demo: deps build ## the mesh of two clusters, end to end, on this machine
 	CGO_ENABLED=0 $(GO) build -o bin/demo ./lab/demo
@@ -57,6 +63,11 @@ $(GOLANGCI):
 	mkdir -p $(@D)
 	GOBIN=$(CURDIR)/$(@D) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	mv $(@D)/golangci-lint $@
+
+$(NFPM):
+	mkdir -p $(@D)
+	GOBIN=$(CURDIR)/$(@D) $(GO) install github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM_VERSION)
+	mv $(@D)/nfpm $@
 
 deps: ## the few host tools the lab and the race detector need
 	@lab/deps.sh
