@@ -70,7 +70,7 @@ func newPackaged(t *testing.T) *packaged {
 	must(t, err)
 	t.Cleanup(func() {
 		if t.Failed() {
-			journal, _ := p.machine.Run(p.ctx, "journalctl", "--no-pager", "-n", "60", "-u", "routed")
+			journal, _ := p.machine.Run(context.WithoutCancel(p.ctx), "sh", "-c", "systemctl status routed systemd-journald; systemctl --failed; journalctl -b --no-pager -n 60; ls -la /run/log /run/log/journal /run/systemd/journal /var/log/journal")
 			t.Log(journal)
 		}
 		if err := p.machine.Close(); err != nil {
