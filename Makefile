@@ -10,7 +10,7 @@ GOLANGCI         := .cache/tools/golangci-lint-$(GOLANGCI_VERSION)
 NFPM_VERSION     := v2.45.2
 NFPM             := .cache/tools/nfpm-$(NFPM_VERSION)
 
-.PHONY: build package demo test unit bench bench-scale gobench soak partition flood lint fmt fuzz clean deps
+.PHONY: build package demo test unit test-arch test-install bench bench-scale gobench soak partition flood lint fmt fuzz clean deps
 
 build: ## the static binary bin/routed
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/routed ./cmd/routed
@@ -27,8 +27,14 @@ test: deps lint unit ## everything CI runs
 
 # One package at a time: tests that measure times must not compete with each other for the processors. Not from the test
 # cache: kernels and BIRDs are not in it.
-unit:
-	ROUTED_TEST_BIRDS=$$($(GO) run ./lab/fetch) $(GO) test -race -count=1 -p 1 -timeout 20m ./...
+unit: $(NFPM)
+	ROUTED_TEST_NFPM=$(CURDIR)/$(NFPM) ROUTED_TEST_BIRDS=$$($(GO) run ./lab/fetch) $(GO) test -race -count=1 -p 1 -timeout 20m ./...
+
+test-arch: ## the tests without a kernel of their own on arm64, ppc64le and s390x, by qemu
+	lab/arch.sh
+
+test-install: deps $(NFPM) ## the package on a clean Debian (or SUITE=…), by debootstrap, as root
+	ROUTED_TEST_NFPM=$(CURDIR)/$(NFPM) lab/install.sh $(or $(SUITE),bookworm)
 
 bench: deps build ## routed beside BIRD 1.6, BIRD 2 and FRR, in one run; BENCH_FLAGS=-quick for less
 	CGO_ENABLED=0 $(GO) build -o bin/bench ./lab/bench

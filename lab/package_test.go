@@ -8,8 +8,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -18,10 +20,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// envRoot names a folder to start machines from instead of this host, such as a clean Debian by debootstrap.
-const envRoot = "ROUTED_TEST_ROOT"
+const (
+	envRoot = "ROUTED_TEST_ROOT" // a folder to start machines from instead of this host, such as a clean Debian by debootstrap
+	envNFPM = "ROUTED_TEST_NFPM" // the program that makes packages
 
-const secret = "correct-horse"
+	secret = "correct-horse"
+)
 
 // packaged is a mesh one node of which is a machine with a systemd of its own, where routed comes from its package.
 type packaged struct {
@@ -39,10 +43,10 @@ type packaged struct {
 // systemd enforces the unit as on any host, so this is also the proof that the daemon does its work under it.
 func TestPackage(t *testing.T) {
 	p := newPackaged(t)
-	_ = t.Run("Lintian", p.testLintian) &&
-		t.Run("Installed", p.testInstalled) &&
+	_ = t.Run("Installed", p.testInstalled) &&
 		t.Run("Unit", p.testUnit) &&
 		t.Run("Started", p.testStarted) &&
+		t.Run("HandMadeRoutesRemoved", p.testHandMade) &&
 		t.Run("Confined", p.testConfined) &&
 		t.Run("GroupMayAsk", p.testGroup) &&
 		t.Run("Repairs", p.testRepairs) &&
@@ -51,6 +55,7 @@ func TestPackage(t *testing.T) {
 		t.Run("KilledAndBack", p.testKilled) &&
 		t.Run("StuckAndBack", p.testStuck) &&
 		t.Run("Upgraded", p.testUpgraded) &&
+		t.Run("BackToHandMadeRoutes", p.testBack) &&
 		t.Run("Removed", p.testRemoved) &&
 		t.Run("Purged", p.testPurged)
 }
@@ -59,11 +64,12 @@ func newPackaged(t *testing.T) *packaged {
 	t.Helper()
 	bird := lab.BIRD{Tool: lab.BIRD16, Peering: lab.Dial}
 	lab.Need(t, bird.Tool, lab.NFT)
-	deb := buildPackage(t)
+	deb := packageOf(t)
 	p := &packaged{mesh: newMesh(t, bird), deb: deb}
-	p.binary = must1(t)(buildRelease())
 	p.node = p.Node("gyliu-icp-1")
 	var err error
+	p.binary, err = buildRelease()
+	must(t, err)
 	if p.machine, err = p.node.Boot(p.ctx, os.Getenv(envRoot)); errors.Is(err, lab.ErrNoMachine) {
 		skip(t, err.Error())
 	}
@@ -83,19 +89,13 @@ func newPackaged(t *testing.T) *packaged {
 		}
 		return node.StartRouted(ctx, p.binary, p.bird.Peering)
 	}))
+	for block, hop := range p.node.MeshRoutes() {
+		_, err := p.node.IP(p.ctx, "route", "add", block.String(), "via", hop.String())
+		must(t, err)
+	}
 	p.kernel = p.kernelState(t)
 	p.clean = p.files(t)
 	return p
-}
-
-// must1 is must for what returns a value as well.
-func must1(t *testing.T) func(string, error) string {
-	t.Helper()
-	return func(s string, err error) string {
-		t.Helper()
-		must(t, err)
-		return s
-	}
 }
 
 // skip skips the test, or fails it for a CI that wants that.
@@ -107,21 +107,47 @@ func skip(t *testing.T, why string) {
 	t.Skip(why)
 }
 
-// buildPackage makes the package of this tree and returns the path of the .deb.
-func buildPackage(t *testing.T) string {
-	t.Helper()
-	tool := os.Getenv("ROUTED_TEST_NFPM")
-	if tool == "" {
-		skip(t, "$ROUTED_TEST_NFPM names no nfpm, which makes packages: run `make unit`")
-	}
+// buildPackage makes the package of this tree, once, and returns the path of the .deb.
+var buildPackage = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("/run", "packages-")
-	must(t, err)
-	build := exec.CommandContext(t.Context(), "../deploy/packages/build.sh", dir, "deb", "amd64")
-	build.Env = append(os.Environ(), "NFPM="+tool, "VERSION=v0.0.1", "REVISION=test", "SOURCE_DATE_EPOCH=1790000000")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	if err != nil {
+		return "", err
 	}
-	return filepath.Join(dir, "routed_0.0.1-1_amd64.deb")
+	build := exec.Command("../deploy/packages/build.sh", dir, "deb", runtime.GOARCH)
+	build.Env = append(os.Environ(), "NFPM="+os.Getenv(envNFPM), "VERSION=v0.0.1", "REVISION=test", "SOURCE_DATE_EPOCH=1790000000")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	debs, err := filepath.Glob(filepath.Join(dir, "routed_0.0.1-1_*.deb"))
+	if err != nil || len(debs) != 1 {
+		return "", fmt.Errorf("built %v: %w", debs, err)
+	}
+	return debs[0], nil
+})
+
+// packageOf is buildPackage for tests.
+func packageOf(t *testing.T) string {
+	t.Helper()
+	lab.Need(t)
+	if os.Getenv(envNFPM) == "" {
+		skip(t, "$"+envNFPM+" names no nfpm, which makes packages: run `make unit`")
+	}
+	deb, err := buildPackage()
+	must(t, err)
+	return deb
+}
+
+// TestLintian has Debian's own checker look at the package.
+func TestLintian(t *testing.T) {
+	if _, err := exec.LookPath("lintian"); err != nil {
+		skip(t, err.Error())
+	}
+	lintian := exec.CommandContext(t.Context(), "lintian", "--no-cfg", "--allow-root", "--fail-on", "error", packageOf(t))
+	out, err := lintian.CombinedOutput()
+	if len(out) > 0 || err != nil {
+		t.Logf("%s", out)
+	}
+	must(t, err)
 }
 
 // run runs a program in the machine, which must succeed.
@@ -157,7 +183,7 @@ func (p *packaged) install(t *testing.T, deb string) {
 	data, err := os.ReadFile(deb)
 	must(t, err)
 	must(t, os.WriteFile(p.machine.Path("/tmp/routed.deb"), data, 0o644))
-	t.Log(p.run(t, "apt-get", "-q", "install", "-y", "/tmp/routed.deb"))
+	t.Log(p.run(t, "apt-get", "-q", "install", "-y", "-o", "Dpkg::Options::=--force-unsafe-io", "/tmp/routed.deb"))
 }
 
 func (p *packaged) waitActive(t *testing.T) {
@@ -198,17 +224,6 @@ func (p *packaged) undisturbed(t *testing.T, happens func()) {
 	}
 }
 
-func (p *packaged) testLintian(t *testing.T) {
-	if _, err := exec.LookPath("lintian"); err != nil {
-		skip(t, err.Error())
-	}
-	out, err := exec.CommandContext(p.ctx, "lintian", "--no-cfg", "--allow-root", "--fail-on", "error", p.deb).CombinedOutput()
-	if len(out) > 0 || err != nil {
-		t.Logf("%s", out)
-	}
-	must(t, err)
-}
-
 // The service is there, enabled, and waits for a configuration without having failed.
 func (p *packaged) testInstalled(t *testing.T) {
 	p.install(t, p.deb)
@@ -245,10 +260,50 @@ func (p *packaged) testStarted(t *testing.T) {
 	p.put(t, "/etc/routed/cluster-2.hosts", readFile(t, filepath.Join(p.node.Dir, "cluster-2.hosts")))
 	p.run(t, "systemctl", "start", "routed")
 	p.waitGood(t)
-	t.Log(p.run(t, "routed", "doctor"))
-	p.want(t, "plan", p.run(t, "routed", "plan"), "")
 	if out := p.run(t, "ip", "route", "show", "table", "routed", "proto", "routed"); strings.Count(out, "\n") != 3 {
 		t.Errorf("by its names `ip` shows:\n%s", out)
+	}
+}
+
+// handMade lists the main table's routes to pods of the other cluster.
+func (p *packaged) handMade(t *testing.T) []string {
+	t.Helper()
+	out, err := p.node.IP(p.ctx, "route", "show", "root", "20.1.0.0/16")
+	must(t, err)
+	return strings.Split(strings.TrimSpace(out), "\n")
+}
+
+// The routes that were added by hand before there was a routed are named as superfluous, and removed as docs/rollout.md has it.
+func (p *packaged) testHandMade(t *testing.T) {
+	out := p.run(t, "routed", "plan")
+	t.Log(out)
+	if n := strings.Count(out, "# held by the mesh\n"); n != 3 {
+		t.Errorf("%d of 3 routes are held by the mesh", n)
+	}
+	p.undisturbed(t, func() {
+		p.run(t, "sh", "-ec", `routed plan | sed -n 's/^# \(ip route delete .*\) # held by the mesh$/\1/p' | sh -ex`)
+	})
+	p.want(t, "what is left of them", strings.Join(p.handMade(t), "\n"), "")
+	p.want(t, "plan", p.run(t, "routed", "plan"), "")
+	_, err := p.node.Ping(p.ctx, p.Node("gyliu-ubuntu-1").Spec.Pods[0])
+	must(t, err)
+}
+
+// The way back: routes by hand again, of what the mesh holds, so that a removal of the package leaves the node as it was.
+func (p *packaged) testBack(t *testing.T) {
+	p.run(t, "sh", "-ec", "ip route show table routed proto routed | while read -r route; do ip route add $route proto static; done")
+	want := []string{}
+	for block, hop := range p.node.MeshRoutes() {
+		want = append(want, fmt.Sprintf("%s via %s dev eth0 proto static", block, hop))
+	}
+	got := p.handMade(t)
+	for i := range got {
+		got[i] = strings.TrimSpace(got[i])
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("routes by hand, want (-) and got (+):\n%s", diff)
 	}
 }
 
@@ -406,6 +461,8 @@ func (p *packaged) testRemoved(t *testing.T) {
 	t.Log(p.run(t, "apt-get", "-q", "remove", "-y", "routed"))
 	p.want(t, "what is left in the kernel", p.kernelState(t), p.kernel)
 	p.run(t, "test", "-s", "/etc/routed/routed.yaml")
+	_, err := p.node.Ping(p.ctx, p.Node("gyliu-ubuntu-1").Spec.Pods[0]) // by the routes that testBack left
+	must(t, err)
 }
 
 func (p *packaged) testPurged(t *testing.T) {
@@ -423,7 +480,7 @@ func (p *packaged) kernelState(t *testing.T) string {
 	routes, err := p.node.IP(p.ctx, "route", "show", "table", "all")
 	must(t, err)
 	var ours []string
-	for line := range strings.Lines(routes) {
+	for line := range strings.Lines(routes) { // `ip` on this host knows no names of ours
 		if strings.Contains(line, " proto 114 ") || strings.Contains(line, " table "+lab.RoutedTable) {
 			ours = append(ours, line)
 		}
