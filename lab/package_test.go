@@ -489,26 +489,31 @@ func (p *packaged) kernelState(t *testing.T) string {
 }
 
 // files is what of the machine's files differs from the root it was started from, each with its mode and text. Those of
-// dpkg, apt and the journal tell of what happened and are theirs.
+// dpkg, apt and the journal tell of what happened and are theirs, as are the backups of whatever changes /etc/group.
 func (p *packaged) files(t *testing.T) map[string]string {
 	t.Helper()
 	changed, err := p.machine.Changed()
 	must(t, err)
-	others := []string{"/var/lib/dpkg/", "/var/log/", "/var/cache/", "/var/lib/apt/", "/var/lib/systemd/catalog", "/root/", "/tmp/"}
+	others := []string{
+		"/var/lib/dpkg/", "/var/log/", "/var/cache/", "/var/lib/apt/", "/var/lib/systemd/catalog", "/root/", "/tmp/",
+		"/etc/group-", "/etc/gshadow-", "/etc/.pwd.lock",
+	}
 	out := map[string]string{}
 	for _, path := range changed {
 		if slices.ContainsFunc(others, func(o string) bool { return strings.HasPrefix(path, o) }) {
 			continue
 		}
-		out[path] = p.content(t, path)
+		if now := p.content(t, p.machine.Path(path)); now != p.content(t, filepath.Join("/", os.Getenv(envRoot), path)) {
+			out[path] = now
+		}
 	}
 	return out
 }
 
+// content is the mode and the text of a file.
 func (p *packaged) content(t *testing.T, path string) string {
 	t.Helper()
-	real := p.machine.Path(path)
-	info, err := os.Lstat(real)
+	info, err := os.Lstat(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return "gone"
 	}
@@ -519,5 +524,5 @@ func (p *packaged) content(t *testing.T, path string) string {
 	if sys, ok := info.Sys().(*syscall.Stat_t); !ok || sys.Size > 1<<20 {
 		return "large"
 	}
-	return info.Mode().String() + " " + readFile(t, real)
+	return info.Mode().String() + " " + readFile(t, path)
 }
