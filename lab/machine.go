@@ -25,11 +25,11 @@ var machineScript string
 //
 // It needs to be root outside the sandbox too. While it lives it has a cgroup, which [Machine.Close] removes.
 type Machine struct {
-	node   *Node
 	proc   *process
 	pid    int    // systemd's, as seen from here
 	cgroup string // its folder
 	upper  string // where its changes to files are
+	log    string // what it said before systemd had a journal
 }
 
 // ErrNoMachine says that this host cannot have one.
@@ -42,26 +42,35 @@ func (node *Node) Boot(ctx context.Context, root string) (*Machine, error) {
 	if err := canBoot(root); err != nil {
 		return nil, err
 	}
-	dir := filepath.Join(node.Dir, "machine")
-	m := &Machine{node: node, upper: filepath.Join(dir, "upper")}
+	m := &Machine{log: filepath.Join(node.Dir, "machine.log")}
 	if err := m.makeCgroup(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoMachine, err)
 	}
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		return nil, errors.Join(err, m.Close())
+	if err := m.boot(ctx, node, root); err != nil {
+		return nil, errors.Join(err, m.Close()) //nolint:contextcheck // its context may have ended
 	}
+	return m, nil
+}
+
+// boot starts the machine's systemd.
+func (m *Machine) boot(ctx context.Context, node *Node, root string) error {
+	dir := filepath.Join(node.Dir, "machine")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	m.upper = filepath.Join(dir, "upper")
 	cmd := node.Command(context.WithoutCancel(ctx), "sh", "-c",
 		`echo $$ >"$3/cgroup.procs" && exec unshare --cgroup --mount --uts --ipc --pid --fork --kill-child sh -c "$0" boot "$@"`,
 		machineScript, dir, root, m.cgroup)
 	var err error
-	if m.proc, err = startProcess("machine", cmd, filepath.Join(node.Dir, "machine.log")); err != nil {
-		return nil, errors.Join(err, m.Close())
+	if m.proc, err = startProcess("machine", cmd, m.log); err != nil {
+		return err
 	}
 	if err := WaitFor(ctx, "systemd to take commands", m.booted); err != nil {
-		log, _ := os.ReadFile(filepath.Join(node.Dir, "machine.log")) // it only says more
-		return nil, errors.Join(fmt.Errorf("%w: %s", err, log), m.Close())
+		log, _ := os.ReadFile(m.log) // it only says more
+		return fmt.Errorf("%w: %s", err, log)
 	}
-	return m, nil
+	return nil
 }
 
 func canBoot(root string) error {
@@ -72,7 +81,7 @@ func canBoot(root string) error {
 	if f := strings.Fields(string(uids)); len(f) != 3 || f[0] != "0" || f[1] != "0" || f[2] == "1" {
 		return fmt.Errorf("%w: it needs root", ErrNoMachine)
 	}
-	if _, err := os.Stat(filepath.Join(root, "lib/systemd/systemd")); err != nil {
+	if _, err := os.Stat(filepath.Join(root, "lib", "systemd", "systemd")); err != nil {
 		return fmt.Errorf("%w: %w", ErrNoMachine, err)
 	}
 	return nil
