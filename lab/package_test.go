@@ -18,6 +18,7 @@ import (
 	"routed/lab"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -311,9 +312,10 @@ func (p *packaged) testBack(t *testing.T) {
 func (p *packaged) testConfined(t *testing.T) {
 	pid := p.show(t, "MainPID")
 	status := readFile(t, p.machine.Path("/proc/"+pid+"/status"))
+	caps := capabilities(t, p.show(t, "CapabilityBoundingSet"))
 	for field, want := range map[string]string{
-		"CapBnd": "0000000000001000", "CapEff": "0000000000001000", "CapPrm": "0000000000001000", // CAP_NET_ADMIN, capability.h
-		"CapInh": "0000000000000000", "CapAmb": "0000000000000000", "NoNewPrivs": "1", "Seccomp": "2",
+		"CapBnd": caps, "CapEff": caps, "CapPrm": caps, "CapInh": capabilities(t, ""), "CapAmb": capabilities(t, ""),
+		"NoNewPrivs": "1", "Seccomp": "2",
 	} {
 		m := regexp.MustCompile(`(?m)^` + field + `:\s+(\S+)$`).FindStringSubmatch(status)
 		if m == nil || m[1] != want {
@@ -336,6 +338,21 @@ func (p *packaged) testConfined(t *testing.T) {
 	if out, err := inside("ls", "/dev/vda", "/home/x"); err == nil {
 		t.Errorf("the daemon sees devices and homes: %s", out)
 	}
+}
+
+// capabilities is a set of names as /proc has it. It knows those that the unit may have, and no others.
+func capabilities(t *testing.T, names string) string {
+	t.Helper()
+	known := map[string]uint64{"cap_net_admin": 1 << unix.CAP_NET_ADMIN, "cap_net_raw": 1 << unix.CAP_NET_RAW}
+	var set uint64
+	for _, name := range strings.Fields(names) {
+		bit, ok := known[name]
+		if !ok {
+			t.Errorf("the unit has %s, which the daemon does not need", name)
+		}
+		set |= bit
+	}
+	return fmt.Sprintf("%016x", set)
 }
 
 // Who is in the group may ask the daemon, and nobody else.
