@@ -42,8 +42,8 @@ func wantPage(t *testing.T, dir string, cmd *cobra.Command) {
 	}
 }
 
-// TestCompletion makes the completions for shells under the names they look for, in $ROUTED_COMPLETION_DIR when that is set.
-func TestCompletion(t *testing.T) {
+// TestCompletionFiles makes the completions for shells under the names they look for, in $ROUTED_COMPLETION_DIR when that is set.
+func TestCompletionFiles(t *testing.T) {
 	dir := cmp.Or(os.Getenv("ROUTED_COMPLETION_DIR"), t.TempDir())
 	root := newRootCommand()
 	for name, generate := range map[string]func(file string) error{

@@ -30,7 +30,7 @@ quietly() { "$@" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }; }
 shared=$work/shared
 mkdir -p "$shared/man" "$shared/completion"
 export ROUTED_MAN_DIR="$shared/man" ROUTED_COMPLETION_DIR="$shared/completion"
-quietly "$GO" test -count=1 -run '^(TestManPages|TestCompletion)$' ../../cmd/routed
+quietly "$GO" test -count=1 -run '^(TestManPages|TestCompletionFiles)$' ../../cmd/routed
 gzip -9n "$shared"/man/*
 gzip -9nc ../../CHANGELOG.md >"$shared/changelog.gz"
 cat >"$shared/changelog.yaml" <<END
