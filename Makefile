@@ -7,16 +7,22 @@ LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.revision=$(REVISION)
 
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI         := .cache/tools/golangci-lint-$(GOLANGCI_VERSION)
+NFPM_VERSION     := v2.45.2
+NFPM             := .cache/tools/nfpm-$(NFPM_VERSION)
 
 .DEFAULT_GOAL := build
 
-.PHONY: help build demo demo-bookinfo test unit bench bench-scale gobench soak partition flood screenshots lint fmt fuzz deps clean
+.PHONY: help build package demo demo-bookinfo test unit test-arch test-install bench bench-scale gobench soak partition flood screenshots lint fmt fuzz deps clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-15s %s\n", $$1, $$2}' Makefile
 
 build: ## the static binary bin/routed
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/routed ./cmd/routed
+
+package: $(NFPM) ## .deb and .rpm in dist/, for each of ARCHES
+	NFPM=$(CURDIR)/$(NFPM) VERSION=$(VERSION) REVISION=$(REVISION) SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
+		deploy/packages/build.sh dist deb,rpm $(or $(ARCHES),amd64 arm64 ppc64le s390x)
 
 demo: deps build ## the mesh of two clusters, end to end, on this machine
 	CGO_ENABLED=0 $(GO) build -o bin/demo ./lab/demo
@@ -31,8 +37,14 @@ test: deps lint unit ## everything CI runs
 
 # One package at a time: tests that measure times must not compete with each other for the processors. Not from the test
 # cache: kernels and BIRDs are not in it.
-unit: ## every test, without the linter
-	ROUTED_TEST_BIRDS=$$($(GO) run ./lab/fetch) $(GO) test -race -count=1 -p 1 -timeout 20m ./...
+unit: $(NFPM) ## every test, without the linter
+	ROUTED_TEST_NFPM=$(CURDIR)/$(NFPM) ROUTED_TEST_BIRDS=$$($(GO) run ./lab/fetch) $(GO) test -race -count=1 -p 1 -timeout 20m ./...
+
+test-arch: ## the tests without a kernel of their own on arm64, ppc64le and s390x, by qemu
+	lab/arch.sh
+
+test-install: deps $(NFPM) ## the package on a clean Debian (or SUITE=…), by debootstrap, as root
+	ROUTED_TEST_NFPM=$(CURDIR)/$(NFPM) lab/install.sh $(or $(SUITE),bookworm)
 
 bench: deps build ## routed beside BIRD 1.6, BIRD 2 and FRR, in one run; BENCH_FLAGS=-quick for less
 	CGO_ENABLED=0 $(GO) build -o bin/bench ./lab/bench
@@ -70,6 +82,11 @@ $(GOLANGCI):
 	mkdir -p $(@D)
 	GOBIN=$(CURDIR)/$(@D) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	mv $(@D)/golangci-lint $@
+
+$(NFPM):
+	mkdir -p $(@D)
+	GOBIN=$(CURDIR)/$(@D) $(GO) install github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM_VERSION)
+	mv $(@D)/nfpm $@
 
 deps: ## the few host tools the lab and the race detector need
 	@lab/deps.sh

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs, on Debian and Ubuntu, the host tools that the lab (ip, nsenter, unshare) and the race detector (gcc) need,
-# if they are missing. Does nothing when they are there. Everything else the lab uses is unpacked into .cache/.
+# Installs, on Debian and Ubuntu, the host tools that the lab (ip, nsenter, unshare), the race detector (gcc) and the test of the
+# packages (lintian, systemd) need, if they are missing. Does nothing when they are there. Everything else the lab uses is unpacked into .cache/.
 set -eu
 
 missing=
@@ -9,6 +9,8 @@ PATH=$PATH:/usr/sbin:/sbin
 need ip iproute2
 need nsenter util-linux
 need gcc gcc
+need lintian lintian
+[ -x /lib/systemd/systemd ] || missing="$missing systemd"
 [ -e /usr/include/stdlib.h ] || missing="$missing libc6-dev"
 [ -n "$missing" ] || exit 0
 
