@@ -77,7 +77,7 @@ func newRootCommand() *cobra.Command {
 	}
 	root.AddCommand(
 		newRunCommand(), newCheckCommand(), newStatusCommand(), newPeersCommand(), newRoutesCommand(), newWhyCommand(),
-		newPlanCommand(), newDoctorCommand(), newCalicoCommand(), newFlushCommand(), newVersionCommand(),
+		newPlanCommand(), newDoctorCommand(), newCalicoCommand(), newICPCommand(), newFlushCommand(), newVersionCommand(),
 	)
 	return root
 }
