@@ -3,7 +3,6 @@ package icp
 import (
 	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
 	"net/netip"
 	"path"
@@ -53,26 +52,25 @@ const (
 )
 
 // Tree gives the files of all hosts, CLUSTER/ADDRESS/ each, and the list of the hosts. The order is that of the clusters, and
-// by address in each. The error says which host's configuration cannot be used and why, once for a cluster.
+// by address in each. The error says which host's configuration cannot be used and why; one host is enough.
 func Tree(clusters []Cluster, o Options) ([]File, error) {
 	if err := checkNames(clusters); err != nil {
 		return nil, err
 	}
 	var files []File
-	var errs []error
 	list := bytes.NewBufferString(HostsHead + "\n")
 	for _, c := range clusters {
 		t := tree{own: c, clusters: clusters, options: o}
 		more, err := t.files()
 		if err != nil {
-			errs = append(errs, err)
+			return nil, err
 		}
 		files = append(files, more...)
 		for _, h := range c.Hosts {
 			fmt.Fprintf(list, "%s\t%s\t%s\t%d\n", c.Name, h.Addr, cmp.Or(h.User, c.ICP.User, defaultUser), cmp.Or(h.Port, defaultPort))
 		}
 	}
-	return append(files, File{HostsFile, list.Bytes()}), errors.Join(errs...)
+	return append(files, File{HostsFile, list.Bytes()}), nil
 }
 
 // checkNames refuses what could not be the name of a folder, or would be that of two. What else a name must be, package config says.

@@ -120,7 +120,7 @@ esac
 // Services gives the machine a systemctl that knows the service routed and nothing else.
 func (m *Machine) Services() error {
 	return errors.Join(
-		os.MkdirAll(filepath.Join(m.Root, "etc/systemd/system"), 0o755),
+		os.MkdirAll(filepath.Join(m.Root, "etc", "systemd", "system"), 0o755),
 		m.Write("/usr/bin/systemctl", 0o755, systemctl),
 	)
 }
@@ -151,7 +151,7 @@ func (m *Machine) StartSSH(ctx context.Context, port uint16, authorized string, 
 		m.replaceAccounts("/etc/shadow", 0o600, locks),
 		m.Write("/etc/ssh/lab_authorized_keys", 0o600, authorized),
 		m.Write("/etc/ssh/lab_sshd_config", 0o600, fmt.Sprintf(sshdConfig, port)),
-		os.MkdirAll(filepath.Join(m.Root, "run/sshd"), 0o755),
+		os.MkdirAll(filepath.Join(m.Root, "run", "sshd"), 0o755),
 	)
 	if err != nil {
 		return "", err
@@ -191,7 +191,7 @@ func (m *Machine) replaceAccounts(path string, mode os.FileMode, lines []string)
 // Close stops the service and the SSH server and gives the file system up.
 func (m *Machine) Close(ctx context.Context) error {
 	var errs []error
-	if _, err := os.Stat(filepath.Join(m.Root, "run/routed.pid")); err == nil {
+	if _, err := os.Stat(filepath.Join(m.Root, "run", "routed.pid")); err == nil {
 		_, err := output(m.Command(ctx, "systemctl", "stop", "routed"))
 		errs = append(errs, err)
 	}

@@ -107,10 +107,8 @@ func (p *parser) reach(h host, vars map[string]string, a *Access) {
 
 // CheckUser refuses what is not the name of a user that can be given to ssh as it is.
 func CheckUser(name string) error {
-	ok := name != "" && len(name) <= 64 && name[0] != '-' && !strings.ContainsFunc(name, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_.@\\-", r))
-	})
-	if !ok {
+	const known = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.@\\-"
+	if name == "" || len(name) > 64 || name[0] == '-' || strings.ContainsFunc(name, func(r rune) bool { return !strings.ContainsRune(known, r) }) {
 		return fmt.Errorf("%q is not the name of a user", name)
 	}
 	return nil

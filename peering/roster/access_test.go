@@ -54,7 +54,7 @@ func TestParseAccessRefuses(t *testing.T) {
 	for text, says := range map[string]string{
 		"[w]\n9.111.255.21 ansible_user='-oProxyCommand=x'\n": `hosts:2: ansible_user: "-oProxyCommand=x" is not the name of a user`,
 		"[w]\n9.111.255.21 ansible_user=\"a b\"\n":            `hosts:2: ansible_user: "a b" is not the name of a user`,
-		"[w]\n9.111.255.21 ansible_user='$(id)'\n":            "is not the name of a user",
+		"[w]\n9.111.255.21 ansible_user='a$(id)b'\n":          "is not the name of a user",
 		"[w]\n9.111.255.21 ansible_port=70000\n":              `hosts:2: ansible_port: "70000" is not a port from 1 to 65535`,
 		"[w]\n9.111.255.21\n[all:vars]\nansible_port=x\n":     `ansible_port: "x" is not a port`,
 		"[w]\nnobody\n": "not an IP address",
