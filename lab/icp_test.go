@@ -32,7 +32,7 @@ const (
 const icpTimeout = 10 * time.Minute
 
 // TestInstallICP takes deploy/icp/install from the first look to the removal: six hosts with an SSH server each, whose packages,
-// files and services are their own, and BIRDs that Calico has told of routed on all but one.
+// files and services are their own, and BIRDs that Calico has told of routed. One host forwards no packets at first.
 func TestInstallICP(t *testing.T) {
 	s := newICPSite(t)
 	_ = t.Run("LooksOnly", s.testDry) &&
@@ -72,9 +72,7 @@ func newICPSite(t *testing.T) *icpSite {
 		key, err := m.StartSSH(ctx, port, public, oddUser)
 		must(t, err)
 		fmt.Fprintf(&known, "%s %s", at, key)
-		if !s.lacksPeer(node) {
-			must(t, node.PeerBIRD(ctx))
-		}
+		must(t, node.PeerBIRD(ctx))
 	}
 	must(t, s.boot.Write("/root/known_hosts", 0o600, known.String()))
 	s.prepareBoot(t)
@@ -84,8 +82,8 @@ func newICPSite(t *testing.T) *icpSite {
 // odd is the host that listens elsewhere, with a user who is not root by name.
 func (s *icpSite) odd(node *lab.Node) bool { return node.Spec.Name == "gyliu-icp-3" }
 
-// lacksPeer is the host whose BIRD nobody told of routed; two hosts come after it.
-func (s *icpSite) lacksPeer(node *lab.Node) bool { return node.Spec.Name == "gyliu-ubuntu-1" }
+// ill is the host that forwards no packets; two hosts come after it.
+func (s *icpSite) ill(node *lab.Node) bool { return node.Spec.Name == "gyliu-ubuntu-1" }
 
 func (s *icpSite) machine(t *testing.T, ns lab.Namespace) *lab.Machine {
 	t.Helper()
@@ -213,12 +211,24 @@ func (s *icpSite) testHostKey(t *testing.T) {
 	must(t, os.Rename(filepath.Join(s.boot.Root, "root/known_hosts.away"), filepath.Join(s.boot.Root, "root/known_hosts")))
 }
 
-// The first host of cluster-2 has no session with its BIRD. The three of cluster-1 are done by then, the two after it are not touched.
-func (s *icpSite) testStops(t *testing.T) {
-	out := s.install(t, 1, "--apply", "--wait", "6")
-	wantText(t, out, "healthy, but for hosts that have no routed yet (cluster-unreachable", "is not healthy; nothing was done on the hosts after it", "BIRD")
+// forward turns the forwarding of packets on or off, 1 or 0, on the host that is ill.
+func (s *icpSite) forward(t *testing.T, value string) {
+	t.Helper()
 	for _, node := range s.Nodes() {
-		done := node.Cluster.Name == "cluster-1" || s.lacksPeer(node)
+		if s.ill(node) {
+			must(t, node.Command(s.ctx, "sh", "-c", "echo "+value+" >/proc/sys/net/ipv4/ip_forward").Run())
+		}
+	}
+}
+
+// The three hosts of cluster-1 are done when the ill one's turn is, the two after it are not touched.
+func (s *icpSite) testStops(t *testing.T) {
+	s.forward(t, "0")
+	out := s.install(t, 1, "--apply")
+	wantText(t, out, "healthy, but for hosts that have no routed yet (cluster-unreachable", "9.111.255.77     is not healthy; nothing was done on the hosts after it",
+		"failed       ip-forwarding")
+	for _, node := range s.Nodes() {
+		done := node.Cluster.Name == "cluster-1" || s.ill(node)
 		if s.has(node, "/usr/bin/routed") != done || s.has(node, "/etc/routed/routed.yaml") != done {
 			t.Errorf("%s: want done: %v", node.Spec.Name, done)
 		}
@@ -226,11 +236,7 @@ func (s *icpSite) testStops(t *testing.T) {
 }
 
 func (s *icpSite) testGoesOn(t *testing.T) {
-	for _, node := range s.Nodes() {
-		if s.lacksPeer(node) {
-			must(t, node.PeerBIRD(s.ctx))
-		}
-	}
+	s.forward(t, "1")
 	out := s.install(t, 0, "--apply")
 	wantText(t, out, "9.111.255.77     healthy", "Every host is healthy.")
 	if n := strings.Count(out, "changed:"); n != 2 {
@@ -254,15 +260,20 @@ func (s *icpSite) pid(t *testing.T, node *lab.Node) string {
 	return readFile(t, filepath.Join(s.machines[node.Spec.Name].Root, "run/routed.pid"))
 }
 
-// A second run restarts nothing. One with another setting changes and restarts every host, one after the other, and no kernel
-// loses a route.
+// A second run restarts nothing, and puts a list of hosts right that somebody touched. One with another setting restarts the host,
+// and no kernel loses a route.
 func (s *icpSite) testTwice(t *testing.T) {
 	before := map[string]string{}
 	for _, node := range s.Nodes() {
 		before[node.Spec.Name] = s.pid(t, node)
 	}
-	if out := s.install(t, 0, "--apply", "--only", "9.111.255.21", "--only", "9.111.255.29"); strings.Contains(out, "to do") || strings.Contains(out, "changed:") {
-		t.Error("there was something to do")
+	touched := s.machines["gyliu-icp-1"]
+	list := readFile(t, filepath.Join(touched.Root, "etc", "routed", "cluster-2.hosts"))
+	must(t, touched.Write("/etc/routed/cluster-2.hosts", 0o640, list+"# somebody\n"))
+	out := s.install(t, 0, "--apply", "--only", "9.111.255.21", "--only", "9.111.255.29")
+	wantText(t, out, "9.111.255.21     changed: cluster-2.hosts\n", "9.111.255.29     cluster-1, routed devel\n")
+	if got := readFile(t, filepath.Join(touched.Root, "etc", "routed", "cluster-2.hosts")); got != list {
+		t.Errorf("cluster-2.hosts is\n%s", got)
 	}
 	for _, node := range s.Nodes() {
 		if now := s.pid(t, node); now != before[node.Spec.Name] {
@@ -272,7 +283,7 @@ func (s *icpSite) testTwice(t *testing.T) {
 	monitors, err := s.MonitorAll(s.ctx)
 	must(t, err)
 	must(t, s.boot.Write("/root/more.yaml", 0o600, "mesh: {retention: 2h}\n"))
-	out := s.install(t, 0, "--more", "more.yaml", "--only", "9.111.255.155", "--apply")
+	out = s.install(t, 0, "--more", "more.yaml", "--only", "9.111.255.155", "--apply")
 	wantText(t, out, "to do: write cluster-1.hosts routed.yaml to /etc/routed, restart routed (its routes stay)", "changed: routed.yaml")
 	must(t, monitors.Close())
 	wantUntouched(t, monitors)
