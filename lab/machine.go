@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"testing"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,6 +24,17 @@ type Machine struct {
 	dir    string
 	mounts []string
 	sshd   *process
+}
+
+// NeedMachines skips the test, or fails it, as [Need] does, where there can be none: packages and SSH servers have files and processes
+// of more than one user, and an ordinary user's sandbox has one.
+func NeedMachines(tb testing.TB) {
+	tb.Helper()
+	Need(tb, SSH, SSHD)
+	users, err := os.ReadFile("/proc/self/uid_map")
+	if fields := strings.Fields(string(users)); err != nil || len(fields) != 3 || fields[2] != "4294967295" {
+		giveUp(tb, "machines with file systems of their own need root")
+	}
 }
 
 // NewMachine gives a namespace its own file system, below dir, which is on a tmpfs. Close it when done.
