@@ -1,4 +1,4 @@
-# make build | demo | test | bench | bench-scale | gobench | soak | partition | flood | lint | fmt | fuzz | clean. Everything that is fetched or built lies in bin/ and .cache/.
+# `make help` lists the targets. Everything that is fetched or built lies in bin/ and .cache/.
 
 GO       ?= go
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
@@ -8,7 +8,12 @@ LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.revision=$(REVISION)
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI         := .cache/tools/golangci-lint-$(GOLANGCI_VERSION)
 
-.PHONY: build demo test unit bench bench-scale gobench soak partition flood lint fmt fuzz clean deps
+.DEFAULT_GOAL := build
+
+.PHONY: help build demo demo-bookinfo test unit bench bench-scale gobench soak partition flood screenshots lint fmt fuzz deps clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-15s %s\n", $$1, $$2}' Makefile
 
 build: ## the static binary bin/routed
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/routed ./cmd/routed
@@ -17,11 +22,16 @@ demo: deps build ## the mesh of two clusters, end to end, on this machine
 	CGO_ENABLED=0 $(GO) build -o bin/demo ./lab/demo
 	bin/demo --routed bin/routed $(DEMO_FLAGS)
 
+demo-bookinfo: deps build ## Bookinfo across the two clusters; DEMO_FLAGS=--serve stays up for a browser
+	CGO_ENABLED=0 $(GO) build -o bin/bookinfo ./examples/bookinfo/cmd/bookinfo
+	CGO_ENABLED=0 $(GO) build -o bin/demo-bookinfo ./examples/bookinfo/cmd/demo
+	bin/demo-bookinfo --routed bin/routed --bookinfo bin/bookinfo $(DEMO_FLAGS)
+
 test: deps lint unit ## everything CI runs
 
 # One package at a time: tests that measure times must not compete with each other for the processors. Not from the test
 # cache: kernels and BIRDs are not in it.
-unit:
+unit: ## every test, without the linter
 	ROUTED_TEST_BIRDS=$$($(GO) run ./lab/fetch) $(GO) test -race -count=1 -p 1 -timeout 20m ./...
 
 bench: deps build ## routed beside BIRD 1.6, BIRD 2 and FRR, in one run; BENCH_FLAGS=-quick for less
@@ -30,10 +40,10 @@ bench: deps build ## routed beside BIRD 1.6, BIRD 2 and FRR, in one run; BENCH_F
 
 bench-scale: deps build ## the same with up to 1,000 sessions, and with 100,000 routes of two reflectors
 	CGO_ENABLED=0 $(GO) build -o bin/bench ./lab/bench
-	bin/bench -routed bin/routed -competitors routed,bird2,frr -parts sessions,reflectors -idle 10s $(BENCH_FLAGS)
+	bin/bench -routed bin/routed -competitors routed,bird2,frr -parts sessions,reflectors,scrape -idle 10s $(BENCH_FLAGS)
 
 gobench: ## the Go benchmarks, of a real table as root; BENCH=REGEXP for some of them
-	$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem ./kernel ./peering
+	$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem ./kernel ./peering ./page ./metrics
 
 soak: ## ten minutes of everything that can happen to a route table, as root
 	ROUTED_SOAK=$(or $(SOAKTIME),10m) $(GO) test -count=1 -timeout 60m -run '^TestKernelSoak$$' -v ./kernel
@@ -44,10 +54,13 @@ partition: deps ## ten minutes without the other cluster, then ten without the l
 flood: deps ## a peer that announces a million prefixes, and what that costs
 	ROUTED_FLOOD=1 $(GO) test -count=1 -run '^TestFlood$$' -v ./lab
 
-lint: $(GOLANGCI)
+screenshots: deps ## the pictures of docs/status-page.md, anew
+	ROUTED_SCREENSHOTS=$(CURDIR)/docs/images $(GO) test -count=1 -run '^TestStatusPageOfALargeMesh$$|^TestOperating$$/^(ColdStart|StatusPage)$$' ./lab
+
+lint: $(GOLANGCI) ## golangci-lint
 	$(GOLANGCI) run --allow-parallel-runners ./...
 
-fmt: $(GOLANGCI)
+fmt: $(GOLANGCI) ## gofumpt and goimports
 	$(GOLANGCI) fmt ./...
 
 fuzz: ## each fuzz target for FUZZTIME
@@ -61,5 +74,5 @@ $(GOLANGCI):
 deps: ## the few host tools the lab and the race detector need
 	@lab/deps.sh
 
-clean:
+clean: ## what was fetched or built
 	rm -rf bin .cache dist

@@ -32,3 +32,14 @@ func twoUnits(d, big time.Duration, bigName string, small time.Duration, smallNa
 	}
 	return s
 }
+
+// Took writes a short duration, in seconds, with three digits at most: "450µs", "1.25ms", "2.3s".
+func Took(seconds float64) string {
+	d := time.Duration(seconds * float64(time.Second))
+	for unit := time.Nanosecond; unit <= time.Second; unit *= 10 {
+		if d < 1000*unit {
+			return d.Round(unit).String()
+		}
+	}
+	return d.Round(time.Second).String()
+}

@@ -143,6 +143,8 @@ func hint(socket string, err error) string {
 	case errors.Is(err, fs.ErrNotExist):
 		return "there is no such socket: is the daemon running (`systemctl status routed`), " +
 			"and does --socket or $ROUTED_SOCKET name its admin.socket?"
+	case errors.Is(err, syscall.ECONNREFUSED) && !isSocket(socket):
+		return "it is no socket; does --socket or $ROUTED_SOCKET name the daemon's admin.socket?"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nobody listens on it: the daemon has died (`systemctl status routed`, `journalctl -u routed`)"
 	case errors.Is(err, fs.ErrPermission):
@@ -154,23 +156,38 @@ func hint(socket string, err error) string {
 	}
 }
 
-// owner says who may use the socket.
+func isSocket(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode()&os.ModeSocket != 0
+}
+
+// owner says who may use the socket, to somebody who may not.
 func owner(socket string) string {
 	info, err := os.Stat(socket)
 	if err != nil {
-		return "its directory is closed to you; be root"
+		return "its directory is closed to you; be root (`sudo`)"
 	}
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return "be root"
-	}
-	id := strconv.FormatUint(uint64(st.Gid), 10)
-	group := "group " + id
-	if g, err := user.LookupGroupId(id); err == nil {
-		group = "group " + g.Name
+		return "be root (`sudo`)"
 	}
 	if st.Gid == 0 {
-		return "it belongs to " + group + "; be root (sudo)"
+		return fmt.Sprintf("it belongs to group root, and you are %s; be root (`sudo`)", me())
 	}
-	return "it belongs to " + group + "; be a member of it, or root"
+	id := strconv.FormatUint(uint64(st.Gid), 10)
+	group := id
+	if g, err := user.LookupGroupId(id); err == nil {
+		group = g.Name
+	}
+	return fmt.Sprintf("it belongs to group %s, and you are %s; be a member of it (`sudo usermod -aG %s %[2]s`, then log in again), or root (`sudo`)",
+		group, me(), group)
+}
+
+// me is the user who asks.
+func me() string {
+	id := strconv.Itoa(os.Geteuid())
+	if u, err := user.LookupId(id); err == nil {
+		return u.Username
+	}
+	return "user " + id
 }

@@ -55,6 +55,7 @@ func healthyStatus() Status {
 			LastResync:    ago(41 * time.Second), ResyncSeconds: 60,
 			Repairs: []Count{{Name: "deleted", Count: 1}}, Changes: []Count{{Name: "add", Count: 9}}, Errors: []Count{},
 		},
+		HostChecks: []HostCheck{{Name: "masquerade", Result: CheckGood, Why: "packets of pods keep their source address", At: ago(20 * time.Second)}},
 		Guard: Guard{
 			Mode: "auto", State: GuardActive, Since: ago(5 * 24 * time.Hour), Peers: 3, LastCheck: ago(11 * time.Second),
 			Repairs: 2, LastRepair: ago(3 * time.Hour),
@@ -120,9 +121,28 @@ func degradedStatus() Status {
 		Mode: "nftables", State: GuardUnavailable, Reason: "not permitted, CAP_NET_ADMIN is needed: look for table inet routed: operation not permitted",
 		Since: ago(5 * 24 * time.Hour), Peers: 43, Failures: 7200,
 	}
+	s.Probe = sampleProbe()
 	s.Config.LastReloadOK, s.Config.LastReloadAt = false, ago(30*time.Minute)
 	s.Config.LastReloadError = "remotes[0].podCIDRs[1]: \"20.2.0.0/99\" is no prefix\n  12 | - 20.2.0.0/99"
 	return s
+}
+
+// sampleProbe has one next hop that answers, one behind a narrow link, one that is silent, and too much to probe.
+func sampleProbe() *Probe {
+	return &Probe{
+		IntervalSeconds: 30, RoundSeconds: 50, PodMTU: 1480,
+		Targets: []ProbeCount{
+			{Cluster: "cluster-2", Kind: "next_hop", Answering: 2, Failing: 1, Narrow: 1, SlowestRTTSeconds: 0.000412, PathMTU: 1400},
+			{Cluster: "cluster-2", Kind: "address", Answering: 4, Silent: 2, Unprobed: 1, SlowestRTTSeconds: 0.0021},
+		},
+		Failing: []ProbeTarget{{
+			Cluster: "cluster-2", Kind: "next_hop", Address: addr("9.111.255.77"), NextHop: addr("9.111.255.77"), Since: ago(65 * time.Second),
+			Reason: "no answer within 1s",
+		}},
+		Narrow: []ProbeTarget{{
+			Cluster: "cluster-2", Kind: "next_hop", Address: addr("9.111.255.155"), NextHop: addr("9.111.255.155"), Since: ago(time.Hour), PathMTU: 1400,
+		}},
+	}
 }
 
 func samplePeers() Peers {

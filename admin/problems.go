@@ -14,6 +14,7 @@ const (
 	CodeClusterUnreachable Code = "cluster-unreachable"
 	CodeKeysRefused        Code = "keys-refused"
 	CodeRulesMissing       Code = "rules-missing"
+	CodeHostCheck          Code = "host-check"
 	CodeWithdrawalsHeld    Code = "withdrawals-held"
 	CodeRoutesShadowed     Code = "routes-shadowed"
 	CodeRoutesConflict     Code = "routes-conflict"
@@ -31,22 +32,26 @@ const (
 	CodeRoutesStale        Code = "routes-stale"
 	CodeResyncOverdue      Code = "resync-overdue"
 	CodeNotConverged       Code = "not-converged"
+	CodeProbesFailing      Code = "probes-failing"
+	CodePathMTUSmall       Code = "path-mtu-small"
+	CodeProbesImpossible   Code = "probes-impossible"
 )
 
 // Codes lists every kind of problem, the more serious first within each severity.
 func Codes() []Code {
 	return []Code{
-		CodeBIRDDown, CodeKeysRefused, CodeClusterUnreachable, CodeRulesMissing, CodeWithdrawalsHeld, CodeRoutesShadowed, CodeRoutesConflict,
+		CodeBIRDDown, CodeKeysRefused, CodeClusterUnreachable, CodeRulesMissing, CodeHostCheck, CodeWithdrawalsHeld, CodeRoutesShadowed, CodeRoutesConflict,
 		CodeRoutesUnresolved, CodeRoutesMismatched, CodeRoutesMissing, CodeNotAdopted, CodeOwnBlocksRefused,
 		CodeNodesDown, CodeGuardDown, CodeRosterOutdated, CodeReloadFailed, CodeBlockConflict, CodeRejections, CodeRoutesStale, CodeResyncOverdue,
-		CodeNotConverged,
+		CodeProbesFailing, CodePathMTUSmall, CodeNotConverged, CodeProbesImpossible,
 	}
 }
 
 // Problems says what is wrong with a node, the worst first; a healthy node has none. It does not look at s.Problems.
 func Problems(s Status) []Problem {
 	out := slices.Concat(
-		birdDown(s), keysRefused(s), ownRefused(s), rulesMissing(s), notAdopted(s), guardDown(s), reloadFailed(s), resyncOverdue(s), notConverged(s),
+		birdDown(s), keysRefused(s), ownRefused(s), rulesMissing(s), hostChecks(s), notAdopted(s), guardDown(s), reloadFailed(s), resyncOverdue(s),
+		notConverged(s), probesFailing(s), pathMTUSmall(s), probesImpossible(s),
 	)
 	for _, c := range s.Clusters {
 		out = slices.Concat(out,

@@ -63,14 +63,10 @@ func held(s Status, c Cluster) []Problem {
 	if c.Held == 0 {
 		return nil
 	}
-	total := 0
-	for _, b := range c.Blocks {
-		total += b.Fresh + b.Stale + b.Held
-	}
 	return []Problem{{
 		Severity: Critical, Code: CodeWithdrawalsHeld, Cluster: c.Name,
 		Text: fmt.Sprintf("nodes of cluster %s withdrew %d of its %s at once: the routes stay for %s more, then they go",
-			c.Name, c.Held, count(total, "block"), Age(c.HeldUntil.Sub(s.At))),
+			c.Name, c.Held, count(c.BlockSum().Total(), "block"), Age(c.HeldUntil.Sub(s.At))),
 		Remedy: "see there why the nodes no longer announce their blocks (their routed, their BIRD, Calico's IP pools); " +
 			"what they announce again stays; mesh.withdrawalBrake says what is held and how long",
 	}}
@@ -94,14 +90,7 @@ func rosterOutdated(s Status, c Cluster) []Problem {
 }
 
 func routesAstray(c Cluster) []Problem {
-	var t RouteCount
-	for _, r := range c.Routes {
-		t.Shadowed += r.Shadowed
-		t.Conflict += r.Conflict
-		t.Unresolved += r.Unresolved
-		t.Mismatched += r.Mismatched
-		t.Missing += r.Missing
-	}
+	t := c.RouteSum()
 	show := "`routed routes --cluster " + c.Name + "` lists them; "
 	var out []Problem
 	add := func(n int, code Code, what, remedy string) {
@@ -155,10 +144,7 @@ func rejections(s Status, c Cluster) []Problem {
 }
 
 func stale(s Status, c Cluster) []Problem {
-	n := 0
-	for _, b := range c.Blocks {
-		n += b.Stale
-	}
+	n := c.BlockSum().Stale
 	if n == 0 {
 		return nil
 	}

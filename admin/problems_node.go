@@ -80,6 +80,17 @@ func rulesMissing(s Status) []Problem {
 	}}
 }
 
+// hostChecks are those of the doctor that fail.
+func hostChecks(s Status) []Problem {
+	var out []Problem
+	for _, c := range s.HostChecks {
+		if c.Result == CheckFailed {
+			out = append(out, Problem{Severity: Critical, Code: CodeHostCheck, Text: c.Name + ": " + c.Why, Remedy: c.Fix})
+		}
+	}
+	return out
+}
+
 func notAdopted(s Status) []Problem {
 	if s.Kernel.Adopted {
 		return nil

@@ -27,6 +27,7 @@ func TestProblems(t *testing.T) {
 	}{
 		{"BIRD lost", func(s *Status) {
 			*s = degradedStatus()
+			s.Probe = nil
 			s.Clusters, s.Kernel, s.Guard, s.Config = nil, healthyStatus().Kernel, healthyStatus().Guard, healthyStatus().Config
 		}, Critical, CodeBIRDDown, []string{"127.0.0.1", "3m12s", "hold timer expired", "2 blocks", "2026-03-14T12:56:48Z"}},
 		{"BIRD never seen", func(s *Status) {
@@ -49,6 +50,11 @@ func TestProblems(t *testing.T) {
 		{"API never there", func(s *Status) {
 			s.Clusters[0].Roster = &Roster{Server: "https://api", Since: ago(time.Minute), Error: "no answer within 30s"}
 		}, Warning, CodeRosterOutdated, []string{"for 1m: no answer within 30s"}},
+		{"masqueraded", func(s *Status) {
+			s.HostChecks = append(s.HostChecks,
+				HostCheck{Name: "masquerade", Result: CheckFailed, Why: "packets of pods lose their source address", Fix: "make a pool"},
+				HostCheck{Name: "rp-filter", Result: CheckUnknown, Why: "it cannot be read", Fix: "look"})
+		}, Critical, CodeHostCheck, []string{"masquerade: packets of pods lose their source address"}},
 		{"rule gone", func(s *Status) {
 			s.Kernel.RulesPresent = 0
 		}, Critical, CodeRulesMissing, []string{"1 of the 1 rule", "table 1790"}},
@@ -99,6 +105,25 @@ func TestProblems(t *testing.T) {
 		{"a key refused", func(s *Status) {
 			s.KeysRefused, s.KeyRefusal = 3, "cannot allocate memory; net.core.optmem_max is 20480"
 		}, Critical, CodeKeysRefused, []string{"3 peers are held closed", "net.core.optmem_max is 20480"}},
+		{"a next hop that does not answer", func(s *Status) {
+			s.Probe = sampleProbe()
+			s.Probe.Targets[0].Narrow = 0
+		}, Warning, CodeProbesFailing, []string{"1 of the 3 next hops of cluster cluster-2 that are probed does not", "9.111.255.77 for 1m5s (no answer within 1s)"}},
+		{"addresses that do not answer", func(s *Status) {
+			s.Probe = &Probe{Targets: []ProbeCount{{Cluster: "cluster-2", Kind: "address", Answering: 7, Failing: 6, Silent: 3}}}
+			for range 6 {
+				s.Probe.Failing = append(s.Probe.Failing, ProbeTarget{
+					Cluster: "cluster-2", Kind: "address", Address: addr("20.1.47.128"), NextHop: addr("9.111.255.77"), Since: ago(time.Minute),
+				})
+			}
+		}, Warning, CodeProbesFailing, []string{"6 of the 13 addresses", "do not answer", "20.1.47.128 via 9.111.255.77 for 1m", "and 2 more"}},
+		{"a way too narrow for pods", func(s *Status) {
+			s.Probe = sampleProbe()
+			s.Probe.Targets[0].Failing = 0
+		}, Warning, CodePathMTUSmall, []string{"up to 1480 bytes", "1 next hop of cluster cluster-2 takes less: 9.111.255.155 1400"}},
+		{"probes without a socket", func(s *Status) {
+			s.Probe = &Probe{Error: "an ICMP socket needs the capability CAP_NET_RAW"}
+		}, Warning, CodeProbesImpossible, []string{"not possible: an ICMP socket needs the capability CAP_NET_RAW"}},
 		{"reload refused", func(s *Status) {
 			s.Config = degradedStatus().Config
 		}, Warning, CodeReloadFailed, []string{"/etc/routed/routed.yaml", "30m ago", "is no prefix; the configuration from before"}},

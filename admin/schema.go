@@ -28,8 +28,11 @@ type Status struct {
 	KeysRefused int    `json:"keys_refused"`          // peers held closed: the kernel refused their TCP MD5 key
 	KeyRefusal  string `json:"key_refusal,omitempty"` // why, of the first of them
 
+	HostChecks []HostCheck `json:"host_checks"` // what the daemon's last look at its host found
+
 	Kernel Kernel `json:"kernel"`
 	Guard  Guard  `json:"guard"`
+	Probe  *Probe `json:"probe,omitempty"` // absent: probes are off
 	Config Config `json:"config"`
 }
 
@@ -178,6 +181,26 @@ type Reconcile struct {
 	At              time.Time `json:"at"`
 	DurationSeconds float64   `json:"duration_seconds"`
 }
+
+// HostCheck is one finding of a check of the host, as `routed doctor` tells it.
+type HostCheck struct {
+	Name   string      `json:"name"` // of the check, stable; one that finds several things has an entry for each
+	Result CheckResult `json:"result"`
+	Why    string      `json:"why"`
+	Fix    string      `json:"fix,omitempty"`
+	At     time.Time   `json:"at"` // when the daemon looked
+}
+
+// CheckResult is what a check came to.
+type CheckResult string
+
+// The results.
+const (
+	CheckFailed  CheckResult = "failed"
+	CheckWarning CheckResult = "warning"
+	CheckUnknown CheckResult = "cannot tell"
+	CheckGood    CheckResult = "good"
+)
 
 // Guard is the packet filter in front of the BGP port.
 type Guard struct {

@@ -123,9 +123,9 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	st.Version = SchemaVersion
-	st.Problems = list(Problems(st))
-	st.Healthy = !st.Degraded()
+	st = st.Judged()
 	st.BIRD, st.Clusters, st.Mesh.OwnBlocks = list(st.BIRD), list(st.Clusters), list(st.Mesh.OwnBlocks)
+	st.HostChecks = list(st.HostChecks)
 	k := &st.Kernel
 	k.Repairs, k.Changes, k.Errors = list(k.Repairs), list(k.Changes), list(k.Errors)
 	s.reply(w, http.StatusOK, st)

@@ -32,16 +32,21 @@ type PeerStatus struct {
 
 // Status tells how the sessions are.
 func (s *Speaker) Status() Status {
-	own := s.own.Load()
-	t := s.sessions
+	st := Status{Peers: s.sessions.statuses(s.own.Load())}
+	slices.SortFunc(st.Peers, func(a, b PeerStatus) int { return a.Peer.Addr.Compare(b.Peer.Addr) })
+	return st
+}
+
+// statuses are in no order: sorting them is not for GoBGP's goroutines to wait for.
+func (t *sessions) statuses(own *advertisedCount) []PeerStatus {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	st := Status{Peers: make([]PeerStatus, 0, len(t.m))}
+	out := make([]PeerStatus, 0, len(t.m))
 	for _, x := range t.m {
 		if x.gone {
 			continue
 		}
-		st.Peers = append(st.Peers, PeerStatus{
+		out = append(out, PeerStatus{
 			Peer: x.peer, State: stateName(x.state), Since: x.since,
 			Negotiated: x.negotiated, HoldTime: x.holdTime, Updates: x.updates,
 			Advertised: own.to(x.peer.Role, x.negotiated),
@@ -50,6 +55,5 @@ func (s *Speaker) Status() Status {
 			LastError: x.last.text, LastErrorAt: x.last.at,
 		})
 	}
-	slices.SortFunc(st.Peers, func(a, b PeerStatus) int { return a.Peer.Addr.Compare(b.Peer.Addr) })
-	return st
+	return out
 }

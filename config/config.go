@@ -20,6 +20,7 @@ type Config struct {
 	Timers  Timers
 	Kernel  Kernel
 	Mesh    Mesh
+	Probe   Probe
 	Metrics Metrics
 	Admin   Admin
 	State   State
@@ -108,6 +109,8 @@ type Remote struct {
 	MaxHops      uint8            // 1: directly connected (GTSM); more: multihop; 0: 1 for a peer on one of our subnets, else 16
 	Limits       Limits
 	BlockLengths BlockLengths
+
+	ProbeAddresses []netip.Addr // inside PodCIDRs; probed when probes are on, besides what Config.Probe says
 }
 
 // SessionFamilies says which families a session with a remote node or reflector carries.
@@ -225,6 +228,24 @@ type WithdrawalBrake struct {
 	SharePercent int           // a fall by more than this share of a cluster's blocks at once; 100: no brake
 	Hold         time.Duration // is held back this long
 }
+
+// Probe says whether and how nodes of other clusters are asked by ICMP whether they answer.
+type Probe struct {
+	Interval         time.Duration // from one echo to the next, of each target; 0: no probes
+	Timeout          time.Duration // for an answer; at most Interval
+	PathMTU          bool          // measure it, to each next hop
+	PacketsPerSecond int           // at most, all targets together
+	Addresses        ProbedAddresses
+}
+
+// ProbedAddresses says which addresses in blocks of remote clusters are probed, unless a list names them.
+type ProbedAddresses string
+
+// What can be probed in a block.
+const (
+	ProbeNone  ProbedAddresses = "none"
+	ProbeFirst ProbedAddresses = "first" // the first address of each block, where Calico's tunl0 mostly has it
+)
 
 // Metrics is the HTTP server for Prometheus and health checks.
 type Metrics struct {

@@ -3,13 +3,14 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
+
+	"routed/regular"
 )
 
 // MaxFileSize bounds a YAML file, in bytes: room for thousands of addresses.
@@ -36,11 +37,10 @@ func (e Env) getenv(key string) string {
 }
 
 func (e Env) readFile(path string) ([]byte, error) {
-	read := e.ReadFile
-	if read == nil {
-		read = readRegular
+	if e.ReadFile == nil {
+		return regular.Read(path, MaxFileSize)
 	}
-	data, err := read(path)
+	data, err := e.ReadFile(path)
 	if err == nil && len(data) > MaxFileSize {
 		return nil, fmt.Errorf("%s is larger than %d bytes; is it the right file?", path, MaxFileSize)
 	}
@@ -171,22 +171,4 @@ func joinErrors(errs []*Error) error {
 		out[i] = e
 	}
 	return errors.Join(out...)
-}
-
-// readRegular reads a regular file, links followed. It is looked at before it is opened: opening a FIFO would wait
-// for a writer.
-func readRegular(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, MaxFileSize+1))
 }

@@ -102,6 +102,7 @@ func TestParseFillsInDefaults(t *testing.T) {
 			Retention:       time.Hour,
 			WithdrawalBrake: WithdrawalBrake{SharePercent: 50, Hold: 30 * time.Second},
 		},
+		Probe:   Probe{Timeout: time.Second, PathMTU: true, PacketsPerSecond: 100, Addresses: ProbeNone},
 		Metrics: Metrics{Listen: netip.MustParseAddrPort("127.0.0.1:9790")},
 		Admin:   Admin{Socket: "/run/routed/routed.sock"},
 		State:   State{Directory: "/var/lib/routed"},
@@ -140,6 +141,7 @@ remotes:
   maxHops: 3
   limits: {prefixesPerNode: 1, prefixes: 2}
   blockLengths: {ipv4: [24, 26], ipv6: [120, 122]}
+  probeAddresses: [20.1.47.128]
 - name: c
   podCIDRs: [30.1.0.0/16]
   nodes:
@@ -158,6 +160,7 @@ kernel:
   resyncInterval: 1h
   convergenceDeadline: 1s
 mesh: {retention: 720h, withdrawalBrake: {share: 75, hold: 1m30s}}
+probe: {interval: 30s, timeout: 500ms, pathMTU: false, packetsPerSecond: 1000, addresses: first}
 metrics: {listen: ":9100", webConfigFile: /etc/routed/web.yaml}
 admin: {socket: /tmp/routed.sock}
 state: {directory: state}
@@ -200,6 +203,8 @@ func TestParseReadsEveryKey(t *testing.T) {
 				MaxHops:      3,
 				Limits:       Limits{PrefixesPerNode: 1, Prefixes: 2},
 				BlockLengths: BlockLengths{IPv4: LengthRange{24, 26}, IPv6: LengthRange{120, 122}},
+
+				ProbeAddresses: addrs("20.1.47.128"),
 			},
 			{
 				Name: "c", PodCIDRs: prefixes("30.1.0.0/16"), ASN: 64512, Port: 1790,
@@ -227,6 +232,9 @@ func TestParseReadsEveryKey(t *testing.T) {
 		Mesh: Mesh{
 			Retention:       720 * time.Hour,
 			WithdrawalBrake: WithdrawalBrake{SharePercent: 75, Hold: 90 * time.Second},
+		},
+		Probe: Probe{
+			Interval: 30 * time.Second, Timeout: 500 * time.Millisecond, PacketsPerSecond: 1000, Addresses: ProbeFirst,
 		},
 		Metrics: Metrics{Listen: netip.MustParseAddrPort("[::]:9100"), WebConfigFile: "/etc/routed/web.yaml"},
 		Admin:   Admin{Socket: "/tmp/routed.sock"},

@@ -13,6 +13,7 @@ type raw struct {
 	Timers  rawTimers   `yaml:"timers"`
 	Kernel  rawKernel   `yaml:"kernel"`
 	Mesh    rawMesh     `yaml:"mesh"`
+	Probe   rawProbe    `yaml:"probe"`
 	Metrics rawMetrics  `yaml:"metrics"`
 	Admin   rawAdmin    `yaml:"admin"`
 	State   rawState    `yaml:"state"`
@@ -66,6 +67,7 @@ type rawRemote struct {
 	MaxHops      scalar          `yaml:"maxHops"`
 	Limits       rawLimits       `yaml:"limits"`
 	BlockLengths rawBlockLengths `yaml:"blockLengths"`
+	Probed       list            `yaml:"probeAddresses"`
 }
 
 type rawNodes struct {
@@ -120,6 +122,15 @@ type rawBrake struct {
 	place
 	Share scalar `yaml:"share"`
 	Hold  scalar `yaml:"hold"`
+}
+
+type rawProbe struct {
+	place
+	Interval         scalar `yaml:"interval"`
+	Timeout          scalar `yaml:"timeout"`
+	PathMTU          scalar `yaml:"pathMTU"`
+	PacketsPerSecond scalar `yaml:"packetsPerSecond"`
+	Addresses        scalar `yaml:"addresses"`
 }
 
 type rawMetrics struct {

@@ -17,11 +17,11 @@ func TestNotTheSchema(t *testing.T) {
 		{
 			"unknown key", "    nodes:\n", "    node:\n      x: 1\n    nodes:\n",
 			[]string{`11:5 : unknown key "node" in remotes[0]; there are: name, podCIDRs, serviceCIDRs, asn, port, nodes, ` +
-				`reflectors, nodeCIDRs, sessionFamilies, password, passwordFile, maxHops, limits, blockLengths`},
+				`reflectors, nodeCIDRs, sessionFamilies, password, passwordFile, maxHops, limits, blockLengths, probeAddresses`},
 		},
 		{
 			"unknown section", "", "kernal: {}\n",
-			[]string{`13:1 : unknown key "kernal" at the top; there are: cluster, node, bird, listen, remotes, timers, kernel, mesh, ` +
+			[]string{`13:1 : unknown key "kernal" at the top; there are: cluster, node, bird, listen, remotes, timers, kernel, mesh, probe, ` +
 				`metrics, admin, state, log`},
 		},
 		{

@@ -31,6 +31,7 @@ func (v *validator) config(r *raw) *Config {
 	c.Timers = Timers{HoldTime: v.holdTime(r.Timers.HoldTime)}
 	c.Kernel = v.kernel(r.Kernel)
 	c.Mesh = v.mesh(r.Mesh)
+	c.Probe = v.probe(r.Probe)
 	c.Metrics = v.metrics(r.Metrics)
 	c.Admin = v.admin(r.Admin)
 	c.State = v.state(r.State)

@@ -40,6 +40,7 @@ func (v *validator) remote(r rawRemote) Remote {
 		out.Nodes = v.nodes(r.Nodes)
 	}
 	out.NodeCIDRs = v.prefixes(r.NodeCIDRs)
+	out.ProbeAddresses = v.probed(r.Probed, out.PodCIDRs)
 	v.nodesOrReflectors(r, out.Sessions)
 	if len(r.PodCIDRs.items) == 0 {
 		v.fail(r.PodCIDRs.place, "missing; list what the pods of this cluster use: it may announce nothing else")

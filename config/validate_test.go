@@ -343,6 +343,59 @@ func TestMeshAndServers(t *testing.T) {
 	})
 }
 
+func TestProbe(t *testing.T) {
+	probe := func(text, problem string) valueTest {
+		var want []string
+		if problem != "" {
+			want = one("14:" + problem)
+		}
+		return valueTest{text, "", "probe:\n  " + text + "\n", want}
+	}
+	const (
+		interval = "is not 0s (no probes) or a duration from 1s to 1h, with its unit, such as 30s"
+		timeout  = "with its unit, such as 500ms; it is at most probe.interval"
+	)
+	runValueTests(t, []valueTest{
+		probe("interval: 0s", ""),
+		probe("interval: 0", ""),
+		probe("interval: 1s", ""),
+		probe("interval: 1h", ""),
+		probe("interval: 999ms", `13 probe.interval: "999ms" `+interval),
+		probe("interval: 61m", `13 probe.interval: "61m" `+interval),
+		probe("interval: 30", `13 probe.interval: "30" `+interval),
+		probe("interval: false", `13 probe.interval: "false" `+interval),
+		probe("timeout: 100ms", ""),
+		probe("timeout: 10s", ""),
+		probe("timeout: 99ms", `12 probe.timeout: "99ms" is not a duration from 100ms to 10s, `+timeout),
+		probe("timeout: 11s", `12 probe.timeout: "11s" is not a duration from 100ms to 10s, `+timeout),
+		probe("timeout: 1", `12 probe.timeout: "1" is not a duration from 100ms to 10s, `+timeout),
+		{
+			"longer than the interval", "", "probe: {interval: 5s, timeout: 6s}\n",
+			one(`13:32 probe.timeout: "6s" is not a duration from 100ms to 5s, ` + timeout),
+		},
+		probe("pathMTU: false", ""),
+		probe("pathMTU: 1500", `12 probe.pathMTU: "1500" is not true or false`),
+		probe("pathMTU: yes please", `12 probe.pathMTU: "yes please" is not true or false`),
+		probe("packetsPerSecond: 1000", ""),
+		probe("packetsPerSecond: 0", `21 probe.packetsPerSecond: "0" is not a whole number from 1 to 1000`),
+		probe("packetsPerSecond: 1001", `21 probe.packetsPerSecond: "1001" is not a whole number from 1 to 1000`),
+		probe("addresses: last", `14 probe.addresses: "last" is not one of none, first`),
+	})
+	const nodes = "      addresses: [9.111.255.152]\n"
+	remote := func(value, problem string) valueTest {
+		var want []string
+		if problem != "" {
+			want = one("13:22 remotes[0].probeAddresses" + problem)
+		}
+		return valueTest{"addresses " + value, nodes, nodes + "    probeAddresses: " + value + "\n", want}
+	}
+	runValueTests(t, []valueTest{
+		remote("[20.1.47.128, 20.1.198.0]", ""),
+		remote("[9.111.255.152]", "[0]: 9.111.255.152 lies in none of this cluster's podCIDRs; its nodes are probed without being listed"),
+		remote("[tunl0]", `[0]: "tunl0" is not an IP address`),
+	})
+}
+
 func TestTimers(t *testing.T) {
 	hold := func(value string, ok bool) valueTest {
 		var want []string

@@ -58,6 +58,19 @@ func (v *validator) number(s scalar, byDefault, lo, hi uint64) uint64 {
 	return n
 }
 
+// boolean gives true or false, or byDefault when it is absent.
+func (v *validator) boolean(s scalar, byDefault bool) bool {
+	switch {
+	case s.absent():
+		return byDefault
+	case s.kind == kindOther && (s.text == "true" || s.text == "false"):
+		return s.text == "true"
+	default:
+		v.fail(s.place, "%q is not true or false", s.text)
+		return byDefault
+	}
+}
+
 func (v *validator) port(s scalar, byDefault uint16) uint16 {
 	return uint16(v.number(s, uint64(byDefault), 1, 65535))
 }

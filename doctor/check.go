@@ -49,15 +49,29 @@ func (r Report) Failed() bool {
 
 // Examine runs every check. It is pure.
 func Examine(h Host) Report {
-	var r Report
-	for _, check := range []func(Host) []Check{
+	return examine(h,
 		checkCapabilities,
 		checkForwarding,
 		checkRules,
 		checkTable,
+		checkRPFilter,
+		checkMasquerade,
+		checkMTU,
+		checkNextHops,
+		checkTunnels,
+		checkOverlaps,
+		checkBlocks,
+		checkBIRD,
+		checkReannounced,
+		checkPorts,
 		checkHandMade,
 		checkKeys,
-	} {
+	)
+}
+
+func examine(h Host, checks ...func(Host) []Check) Report {
+	var r Report
+	for _, check := range checks {
 		r.Checks = append(r.Checks, check(h)...)
 	}
 	slices.SortStableFunc(r.Checks, func(a, b Check) int { return cmp.Compare(a.Result.rank(), b.Result.rank()) })

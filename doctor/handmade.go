@@ -1,6 +1,10 @@
 package doctor
 
-import "fmt"
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
 
 // checkHandMade looks for routes to pods of remote clusters that somebody added to main before there was a mesh. They are
 // not in the way of a private table, and they rot: the day the block moves they send its packets astray wherever the mesh
@@ -12,6 +16,9 @@ func checkHandMade(h Host) []Check {
 	}
 	var checks []Check
 	for _, s := range h.Strays.Value {
+		if s.Protocol == unix.RTPROT_BIRD {
+			continue // see checkReannounced
+		}
 		c := Check{Name: name, Result: Warning}
 		switch {
 		case s.Held:
@@ -27,7 +34,7 @@ func checkHandMade(h Host) []Check {
 		checks = append(checks, c)
 	}
 	if len(checks) == 0 {
-		checks = []Check{good(name, "main has no route of others to pods of remote clusters")}
+		checks = []Check{good(name, "main has no route to pods of remote clusters that somebody added by hand")}
 	}
 	return checks
 }

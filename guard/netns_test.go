@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -139,24 +138,12 @@ func nft(t *testing.T, args ...string) string {
 	return run(t, "", found.Path("usr/sbin/nft"), args...)
 }
 
-// within runs f in a namespace. Its thread is not used again.
+// within runs f in a namespace, or here.
 func within(ns string, f func() error) error {
 	if ns == "" {
 		return f()
 	}
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		fd, err := unix.Open("/run/netns/"+ns, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err == nil {
-			err = errors.Join(unix.Setns(fd, unix.CLONE_NEWNET), unix.Close(fd))
-		}
-		if err == nil {
-			err = f()
-		}
-		done <- err
-	}()
-	return <-done
+	return lab.Namespace(ns).Do(f)
 }
 
 // withTTL sets the TTL of what a socket sends.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"sync/atomic"
@@ -248,11 +249,17 @@ func TestStrifeIsBounded(t *testing.T) {
 			}
 			return nil
 		}
-		r := runReconciler(t, testConfig(), f)
+		var lines lineCounter
+		cfg := testConfig()
+		cfg.Log = slog.New(&lines)
+		r := runReconciler(t, cfg, f)
 		r.Set([]Change{wanted("20.1.0.0/26", "192.0.2.77")})
 		settle(10 * time.Second)
 		if n := r.Status().Changes.Add; n < 10*strifeMost/2 || n > 12*strifeMost {
 			t.Errorf("put back %d times in ten seconds", n)
+		}
+		if lines.count("route-strife") != 1 || lines.count("routes-repaired") != 1 {
+			t.Errorf("in the log: %v", lines.lines)
 		}
 		r.Set([]Change{wanted("20.1.0.64/26", "192.0.2.77")})
 		settle(0)

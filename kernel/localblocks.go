@@ -127,3 +127,18 @@ func (b *localBlocks) read(ctx context.Context) ([]netip.Prefix, error) {
 		}
 	}
 }
+
+// LocalBlocks is what [WatchLocalBlocks] sends first.
+func LocalBlocks(ctx context.Context, fib FIB, inside []netip.Prefix) ([]netip.Prefix, error) {
+	b := localBlocks{inside: inside}
+	routes, err := readRoutes(ctx, fib, mainTable, b.isBlock)
+	if err != nil {
+		return nil, fmt.Errorf("read this node's own blocks: %w", err)
+	}
+	blocks := make([]netip.Prefix, 0, len(routes))
+	for _, r := range routes {
+		blocks = append(blocks, r.Prefix)
+	}
+	slices.SortFunc(blocks, netip.Prefix.Compare)
+	return slices.Compact(blocks), nil
+}

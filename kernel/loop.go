@@ -34,6 +34,8 @@ type loop struct {
 	repairs, changes, removals queue
 	repaired                   bool // the last turn's work were repairs
 	strife                     strife
+	strifeTold                 time.Time // in the log
+	journal                    journal
 
 	incoming    [][]Change // taken from the inbox, not yet taken up
 	after       inbox      // what came with them, and counts when they are done
@@ -226,7 +228,7 @@ func (l *loop) due() time.Time {
 	if l.canDump() {
 		next = l.nextResync()
 	}
-	for _, t := range []time.Time{l.retryAt, l.rulesAt, l.rewatchAt, l.topologyAt, l.verifier.at, l.strife.until} {
+	for _, t := range []time.Time{l.retryAt, l.rulesAt, l.rewatchAt, l.topologyAt, l.verifier.at, l.strife.until, l.journal.due} {
 		if !t.IsZero() && t.Before(next) {
 			next = t
 		}
@@ -244,6 +246,9 @@ func (l *loop) onTime(ctx context.Context, now time.Time) {
 	}
 	if past(l.strife.until, now) {
 		l.truce()
+	}
+	if past(l.journal.due, now) {
+		l.tellRepairs(ctx, now)
 	}
 	if past(l.rulesAt, now) {
 		l.reconcileRules(ctx, causeRule)

@@ -66,6 +66,17 @@ func (n *Netlink) Neighbor(ctx context.Context, device int32, addr netip.Addr) (
 	return found, nil
 }
 
+// Neighbors lists the entries of both families.
+func (n *Netlink) Neighbors(ctx context.Context) ([]Neighbor, error) {
+	var all []Neighbor
+	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		if err := n.query.neighbors(ctx, family, func(have Neighbor) { all = append(all, have) }); err != nil {
+			return nil, fmt.Errorf("list the neighbors: %w", err)
+		}
+	}
+	return all, nil
+}
+
 func (d *dumper) neighbors(ctx context.Context, family uint8, handle func(Neighbor)) error {
 	return d.dump(ctx, unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, func(b []byte) error {
 		if n, ok := decodeNeighbor(b); ok {

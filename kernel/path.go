@@ -14,11 +14,14 @@ import (
 // is wanted.
 type PathSurvey struct {
 	Wanted   RouteStatus // against the table as it is now
-	Holds    []string    // what the table has to prefixes that hold the address, in iproute2's words, the most specific first
+	Holds    []string    // what the table has to the address, in iproute2's words, the most specific first; where that is as wanted, it alone
 	Leads    bool        // a rule leads the lookup of the address to the table
 	Decision Decision
 	Link     Link     // by which the packet leaves; zero: it does not
 	Neighbor Neighbor // that it leaves to; zero: the link or the answer has none
+
+	Rules  RuleSurvey // of those that decide lookups of the address; Unwanted ones are in the way of nobody, and left out
+	Strays []Stray    // that hold the address, where a route is wanted
 }
 
 // Decision is what the kernel does with a packet from this host to an address, and why.
@@ -31,9 +34,10 @@ type Decision struct {
 	Text   string   // the route in iproute2's words, or the kernel's refusal
 }
 
-// SurveyPath reads what becomes of packets to an address, and how that stands to the route that is wanted; the zero Route:
-// none is.
-func SurveyPath(ctx context.Context, cfg Config, n *Netlink, addr netip.Addr, want Route) (PathSurvey, error) {
+// SurveyPath reads, once, what becomes of packets to an address, and how that stands to the route that is wanted; the zero
+// Route: none is. lookups are the ranges whose lookups should go to the table. Where the kernel answers with the wanted route
+// the table, which may be large, is not read.
+func SurveyPath(ctx context.Context, cfg Config, n *Netlink, addr netip.Addr, want Route, lookups []netip.Prefix) (PathSurvey, error) {
 	topology, err := n.Topology(ctx)
 	if err != nil {
 		return PathSurvey{}, err
@@ -42,27 +46,45 @@ func SurveyPath(ctx context.Context, cfg Config, n *Netlink, addr netip.Addr, wa
 	if err != nil {
 		return PathSurvey{}, err
 	}
-	holding, err := routesHolding(ctx, n, cfg.Table, addr)
-	if err != nil {
-		return PathSurvey{}, err
-	}
 	o := cfg.owner()
-	s := PathSurvey{Leads: o.leads(rules, addr), Decision: o.decision(rules, addr, n.Lookup([]netip.Addr{addr})[0], n.Match(addr), topology)}
-	for _, r := range holding {
-		s.Holds = append(s.Holds, routeText(r, topology.DeviceName(r.Device)))
+	lookups = slices.DeleteFunc(slices.Clone(lookups), func(p netip.Prefix) bool { return !p.Contains(addr) })
+	s := PathSurvey{
+		Leads: o.leads(rules, addr), Rules: o.surveyRules(rules, lookups),
+		Decision: o.decision(rules, addr, n.Lookup([]netip.Addr{addr})[0], n.Match(addr), topology),
 	}
+	s.Rules.Unwanted, s.Rules.Ahead = nil, s.Decision.Ahead
 	if want.NextHop.IsValid() {
-		s.Wanted = o.planRoutes(topology, []Route{want}, holding, true).Routes[0]
+		err = s.surveyWanted(ctx, o, n, addr, want, lookups, topology)
 	}
 	s.Link = topology.Links[s.Decision.Answer.Route.Device]
-	if s.Link.Index > 0 && !s.Link.Loopback {
-		to := s.Decision.Answer.Route.Gateway
-		if !to.IsValid() {
-			to = addr
-		}
-		s.Neighbor, err = n.Neighbor(ctx, s.Link.Index, to)
+	if err == nil && s.Link.Index > 0 && !s.Link.Loopback {
+		s.Neighbor, err = n.Neighbor(ctx, s.Link.Index, cmp.Or(s.Decision.Answer.Route.Gateway, addr))
 	}
 	return s, err
+}
+
+// surveyWanted reads how the tables stand to the wanted route.
+func (s *PathSurvey) surveyWanted(
+	ctx context.Context, o owner, fib FIB, addr netip.Addr, want Route, lookups []netip.Prefix, t Topology,
+) error {
+	inMain, err := routesHolding(ctx, fib, mainTable, addr)
+	if err != nil {
+		return err
+	}
+	table := []FIBRoute{s.Decision.Match}
+	s.Wanted = o.planRoutes(t, []Route{want}, table, true).Routes[0]
+	s.Strays = o.strays(table, inMain, lookups, t)
+	if !s.Decision.Ours || s.Wanted.State != StateInstalled || len(s.Strays) > 0 { // only the table can tell
+		if table, err = routesHolding(ctx, fib, o.table, addr); err != nil {
+			return err
+		}
+		s.Wanted = o.planRoutes(t, []Route{want}, table, true).Routes[0]
+		s.Strays = o.strays(table, inMain, lookups, t)
+	}
+	for _, r := range table {
+		s.Holds = append(s.Holds, routeText(r, t.DeviceName(r.Device)))
+	}
+	return nil
 }
 
 // routesHolding reads the routes of a table to prefixes that hold an address, the most specific first.
@@ -89,7 +111,7 @@ func (o owner) decision(rules []Rule, addr netip.Addr, answer, match Answer, t T
 	host := []netip.Prefix{netip.PrefixFrom(addr, addr.BitLen())}
 	for _, r := range rules {
 		meets := r.IPv6 == addr.Is6() && !r.Narrow && (!r.To.IsValid() || r.To.Contains(addr))
-		if o.outranks(r, host) {
+		if meets && o.outranks(r, host) {
 			d.Ahead = append(d.Ahead, r)
 		}
 		if answer.Err == nil && d.Rule.Table == 0 && meets && r.Table == answer.Table {

@@ -16,8 +16,16 @@ func pathLine(s PathSurvey) string {
 	if s.Decision.Rule.Table != 0 {
 		rule = s.Decision.Rule.String()
 	}
-	return fmt.Sprintf("%s; holds %v; leads %v; %s by %s; ours %v, ahead %v; link %s; neighbor %s",
+	text := fmt.Sprintf("%s; holds %v; leads %v; %s by %s; ours %v, ahead %v; link %s; neighbor %s",
 		s.Wanted.State, s.Holds, s.Leads, s.Decision.Text, rule, s.Decision.Ours, s.Decision.Ahead, s.Link.Name, s.Neighbor.State)
+	if len(s.Rules.Missing) > 0 {
+		text += fmt.Sprintf("; rules missing %v", s.Rules.Missing)
+	}
+	words := []string{text}
+	for _, stray := range s.Strays {
+		words = append(words, fmt.Sprintf("stray %s, held %v", stray.Text, stray.Held))
+	}
+	return strings.Join(words, "; ")
 }
 
 // TestKernelPath takes a way apart in every manner, one after the other, and has it surveyed each time.
@@ -45,11 +53,11 @@ func TestKernelPath(t *testing.T) {
 	}{
 		{
 			"nothing there", "", "20.1.47.150", want,
-			"missing; holds []; leads false; " + byDefault + ", ahead []; link near; neighbor none",
+			"missing; holds []; leads false; " + byDefault + ", ahead []; link near; neighbor none; rules missing [20.1.0.0/16]",
 		},
 		{
 			"no rule", "route add 20.1.47.128/26 via 192.0.2.77 table 1790 proto 114", "20.1.47.150", want,
-			"installed; holds [" + route + "]; leads false; " + byDefault + ", ahead []; link near; neighbor none",
+			"installed; holds [" + route + "]; leads false; " + byDefault + ", ahead []; link near; neighbor none; rules missing [20.1.0.0/16]",
 		},
 		{
 			"as it should be", "rule add to 20.1.0.0/16 lookup 1790 pref 1790 protocol 114", "20.1.47.150", want,
@@ -83,8 +91,16 @@ func TestKernelPath(t *testing.T) {
 				"ahead [100: to 20.1.0.0/17 lookup main]; link near; neighbor none",
 		},
 		{
+			"routes by hand", "route add 20.1.47.128/26 via 192.0.2.9 proto static; route add 20.1.48.0/26 via 192.0.2.9; route add 20.1.40.0/21 via 192.0.2.9",
+			"20.1.47.149", want, "installed; holds [" + route + "]; leads true; " +
+				"20.1.47.128/26 via 192.0.2.9 dev near proto static by 100: to 20.1.0.0/17 lookup main; ours false, " +
+				"ahead [100: to 20.1.0.0/17 lookup main]; link near; neighbor failed; stray 20.1.47.128/26 via 192.0.2.9 dev near proto static, held true; " +
+				"stray 20.1.40.0/21 via 192.0.2.9 dev near proto boot, held false",
+		},
+		{
 			"a blackhole rule", "rule add to 20.1.47.149 blackhole pref 50", "20.1.47.149", want, "installed; holds [" + route + "]; leads true; " +
-				"a blackhole drops it by -; ours false, ahead [50: to 20.1.47.149/32 (and more) 100: to 20.1.0.0/17 lookup main]; link ; neighbor none",
+				"a blackhole drops it by -; ours false, ahead [50: to 20.1.47.149/32 (and more) 100: to 20.1.0.0/17 lookup main]; link ; neighbor none; " +
+				"stray 20.1.47.128/26 via 192.0.2.9 dev near proto static, held true; stray 20.1.40.0/21 via 192.0.2.9 dev near proto boot, held false",
 		},
 		{
 			"an unreachable route", "route add unreachable 40.1.0.0/16", "40.1.0.1",
@@ -110,7 +126,7 @@ func TestKernelPath(t *testing.T) {
 		if c.do != "" { // no subtests: they would run on another thread, which is not in the namespace
 			ip(c.do)
 		}
-		s, err := SurveyPath(t.Context(), testConfig(), n.fib, netip.MustParseAddr(c.address), c.want)
+		s, err := SurveyPath(t.Context(), testConfig(), n.fib, netip.MustParseAddr(c.address), c.want, prefixes("20.1.0.0/16", "2001:db8:20::/48"))
 		n.must(err)
 		if got := pathLine(s); got != c.says {
 			t.Errorf("%s:\n got %s\nwant %s", c.name, got, c.says)

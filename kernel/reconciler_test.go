@@ -33,12 +33,8 @@ func (f *fakeFIB) expect(t *testing.T, want ...FIBRoute) {
 
 // firstBlock is how the route to 20.1.0.0/26 stands.
 func firstBlock(r *Reconciler) RouteStatus {
-	for _, s := range r.Routes() {
-		if s.Route.Prefix == netip.MustParsePrefix("20.1.0.0/26") {
-			return s
-		}
-	}
-	return RouteStatus{}
+	s, _ := r.Route(netip.MustParsePrefix("20.1.0.0/26"))
+	return s
 }
 
 func TestNothingIsDeletedBeforeAllowed(t *testing.T) {
@@ -360,7 +356,7 @@ func TestRunMisuse(t *testing.T) {
 	f := newFake()
 	f.fail = func(string, *Op) error { return unix.EPERM }
 	r := NewReconciler(testConfig(), f)
-	if r.Routes() != nil || r.AdoptedRoutes() != nil {
+	if _, is := r.Route(netip.MustParsePrefix("20.1.0.0/26")); is || r.Routes() != nil || r.AdoptedRoutes() != nil {
 		t.Error("routes before Run")
 	}
 	if err := r.Run(t.Context()); err == nil {

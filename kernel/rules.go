@@ -98,6 +98,7 @@ func (l *loop) afterRules(ops []Op, errs []error, c cause) (missing int) {
 		switch {
 		case err == nil && adds && c == causeRule:
 			l.tally.repaired(causeRule)
+			l.journal.note(op.Rule.To, time.Now())
 		case err == nil:
 		case adds && errors.Is(err, unix.EEXIST): // somebody put the same rule there just now
 		case !adds && isGone(err):

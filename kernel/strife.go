@@ -4,8 +4,9 @@ import "time"
 
 const (
 	strifeWindow = time.Second
-	strifeMost   = 50  // times that a route is put back in a window
-	strifeBatch  = 100 // of a larger batch nothing is counted: a storm is no strife
+	strifeMost   = 50          // times that a route is put back in a window
+	strifeBatch  = 100         // of a larger batch nothing is counted: a storm is no strife
+	strifeEvery  = time.Minute // between lines of the log
 )
 
 // strife bounds what it costs when somebody else takes a route away as often as we put it back. Two that both act on
@@ -43,8 +44,11 @@ func (l *loop) truce() {
 	if len(held) == 0 {
 		return
 	}
-	l.r.log.Warn("somebody takes routes away as often as they are put back", "event", "route-strife", "routes", len(held),
-		"one", held[0].entry.prefix)
+	if now := time.Now(); now.Sub(l.strifeTold) >= strifeEvery {
+		l.strifeTold = now
+		l.r.log.Warn("somebody takes routes away as often as they are put back", "event", "route-strife", "routes", len(held),
+			"one", held[0].entry.prefix)
+	}
 	for _, t := range held {
 		l.repairs.push(t)
 	}

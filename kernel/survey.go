@@ -29,7 +29,10 @@ func SurveyRules(ctx context.Context, cfg Config, fib FIB, lookups []netip.Prefi
 	if err != nil {
 		return RuleSurvey{}, err
 	}
-	o := cfg.owner()
+	return cfg.owner().surveyRules(rules, lookups), nil
+}
+
+func (o owner) surveyRules(rules []Rule, lookups []netip.Prefix) RuleSurvey {
 	var s RuleSurvey
 	for _, r := range rules {
 		if o.outranks(r, lookups) {
@@ -37,7 +40,7 @@ func SurveyRules(ctx context.Context, cfg Config, fib FIB, lookups []netip.Prefi
 		}
 	}
 	if o.table == mainTable {
-		return s, nil
+		return s
 	}
 	missing, unwanted := o.diffRules(lookups, rules, false)
 	for _, r := range missing {
@@ -50,7 +53,7 @@ func SurveyRules(ctx context.Context, cfg Config, fib FIB, lookups []netip.Prefi
 			s.Foreign = append(s.Foreign, p)
 		}
 	}
-	return s, nil
+	return s
 }
 
 // String is the rule as `ip rule` shows it, as far as it was read.
@@ -84,7 +87,6 @@ func tableText(table uint32) string {
 // TableSurvey is what the table holds.
 type TableSurvey struct {
 	Own     []Route  // ours that lead somewhere
-	Devices []string // by which they leave, each once
 	Foreign []string // of others, in iproute2's words
 }
 
@@ -107,9 +109,6 @@ func SurveyTable(ctx context.Context, cfg Config, fib FIB) (TableSurvey, error) 
 			s.Foreign = append(s.Foreign, routeText(r, device))
 		case r.Gateway.IsValid():
 			s.Own = append(s.Own, Route{Prefix: r.Prefix, NextHop: r.Gateway})
-			if !slices.Contains(s.Devices, device) {
-				s.Devices = append(s.Devices, device)
-			}
 		}
 	}
 	return s, nil
@@ -117,10 +116,11 @@ func SurveyTable(ctx context.Context, cfg Config, fib FIB) (TableSurvey, error) 
 
 // Stray is a route of the main table to pods of a remote cluster that is not ours: somebody added it by hand before.
 type Stray struct {
-	Prefix  netip.Prefix
-	Text    string // in iproute2's words
-	Command string // that removes it, and nothing else
-	Held    bool   // our table has a route to all of its addresses: nobody needs it any more
+	Prefix   netip.Prefix
+	Protocol uint8  // who put it there (RTPROT_*)
+	Text     string // in iproute2's words
+	Command  string // that removes it, and nothing else
+	Held     bool   // our table has a route to all of its addresses: nobody needs it any more
 }
 
 // StrayRoutes lists the routes of the main table that lie inside the given prefixes, whatever their protocol is, and are
@@ -143,23 +143,6 @@ func StrayRoutes(ctx context.Context, cfg Config, fib FIB, inside []netip.Prefix
 	return cfg.owner().strays(table, inMain, inside, topology), nil
 }
 
-// StraysOnPath is [StrayRoutes] for the routes that hold one address.
-func StraysOnPath(ctx context.Context, cfg Config, fib FIB, inside []netip.Prefix, addr netip.Addr) ([]Stray, error) {
-	topology, err := fib.Topology(ctx)
-	if err != nil {
-		return nil, err
-	}
-	table, err := routesHolding(ctx, fib, cfg.Table, addr)
-	if err != nil {
-		return nil, err
-	}
-	inMain, err := routesHolding(ctx, fib, mainTable, addr)
-	if err != nil {
-		return nil, err
-	}
-	return cfg.owner().strays(table, inMain, inside, topology), nil
-}
-
 func (o owner) strays(table, inMain []FIBRoute, inside []netip.Prefix, topology Topology) []Stray {
 	own := make(map[netip.Prefix]bool)
 	for _, r := range table {
@@ -172,7 +155,7 @@ func (o owner) strays(table, inMain []FIBRoute, inside []netip.Prefix, topology 
 		}
 		device := topology.DeviceName(r.Device)
 		strays = append(strays, Stray{
-			Prefix: r.Prefix, Text: routeText(r, device), Command: removal(r, device), Held: holds(own, r.Prefix),
+			Prefix: r.Prefix, Protocol: r.Protocol, Text: routeText(r, device), Command: removal(r, device), Held: holds(own, r.Prefix),
 		})
 	}
 	return strays

@@ -2,14 +2,16 @@ package kernel
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 )
 
 const walkStep = 2000 // entries copied before the loop sees to its other work
 
-// walk copies all wanted routes for a caller of Routes, a piece at each turn of the loop.
+// walk copies wanted routes for a caller of Routes, a piece at each turn of the loop, or of Route.
 type walk struct {
+	only netip.Prefix // the one that is asked for; zero: all are
 	next int
 	out  []RouteStatus
 	done chan struct{}
@@ -18,10 +20,30 @@ type walk struct {
 // Routes lists all wanted routes, sorted by prefix, and how each stands. It waits for the loop, which copies them
 // in pieces: each is true, though not all at one instant. It is nil when Run has not begun or has returned.
 func (r *Reconciler) Routes() []RouteStatus {
+	wanted := 0
+	for _, g := range r.Status().Routes {
+		wanted += g.Wanted
+	}
+	// The room is made here, and the loop not kept from its work by it.
+	out := r.walk(&walk{out: make([]RouteStatus, 0, wanted), done: make(chan struct{})})
+	slices.SortFunc(out, func(a, b RouteStatus) int { return a.Route.Prefix.Compare(b.Route.Prefix) })
+	return out
+}
+
+// Route tells how one wanted route stands; false: none is wanted to that prefix, or Run has not begun or has returned.
+func (r *Reconciler) Route(prefix netip.Prefix) (RouteStatus, bool) {
+	out := r.walk(&walk{only: normal(prefix), done: make(chan struct{})})
+	if len(out) == 0 {
+		return RouteStatus{}, false
+	}
+	return out[0], true
+}
+
+// walk hands a walk to the loop and waits for its end.
+func (r *Reconciler) walk(w *walk) []RouteStatus {
 	if !r.started.Load() {
 		return nil
 	}
-	w := &walk{done: make(chan struct{})}
 	select {
 	case r.walks <- w:
 	case <-r.done:
@@ -29,11 +51,10 @@ func (r *Reconciler) Routes() []RouteStatus {
 	}
 	select {
 	case <-w.done:
+		return w.out
 	case <-r.done:
 		return nil
 	}
-	slices.SortFunc(w.out, func(a, b RouteStatus) int { return a.Route.Prefix.Compare(b.Route.Prefix) })
-	return w.out
 }
 
 // stepWalks does a piece of each walk and says whether any goes on.
@@ -42,16 +63,7 @@ func (l *loop) stepWalks() bool {
 		return false
 	}
 	l.walking = slices.DeleteFunc(l.walking, func(w *walk) bool {
-		end := min(w.next+walkStep, len(l.all))
-		if w.out == nil {
-			w.out = make([]RouteStatus, 0, len(l.all))
-		}
-		for _, e := range l.all[w.next:end] {
-			if e != nil && e.wanted() {
-				w.out = append(w.out, l.routeStatus(e))
-			}
-		}
-		if w.next = end; end < len(l.all) {
+		if !l.stepWalk(w) {
 			return false
 		}
 		close(w.done)
@@ -61,6 +73,24 @@ func (l *loop) stepWalks() bool {
 		l.compact()
 	}
 	return len(l.walking) > 0
+}
+
+// stepWalk does a piece of one walk and says whether it has come to its end.
+func (l *loop) stepWalk(w *walk) bool {
+	if w.only.IsValid() {
+		if e := l.entries[w.only]; e != nil && e.wanted() {
+			w.out = append(w.out, l.routeStatus(e))
+		}
+		return true
+	}
+	end := min(w.next+walkStep, len(l.all))
+	for _, e := range l.all[w.next:end] {
+		if e != nil && e.wanted() {
+			w.out = append(w.out, l.routeStatus(e))
+		}
+	}
+	w.next = end
+	return end == len(l.all)
 }
 
 func (l *loop) routeStatus(e *entry) RouteStatus {

@@ -162,6 +162,7 @@ func (l *loop) afterPut(t task, op Op, err error, now time.Time) {
 	l.tally.did(op.Kind)
 	if e.placed && t.cause != causeChange {
 		l.tally.repaired(t.cause)
+		l.journal.note(e.prefix, now)
 		l.strife.note(t, len(l.batch.puts), now)
 	}
 	if t.cause == causeChange && !t.at.IsZero() && l.r.cfg.Observer != nil {

@@ -26,6 +26,7 @@ func TestOperating(t *testing.T) {
 		t.Run("Prometheus", m.testPrometheus) &&
 		t.Run("StatusBIRDDown", m.testStatusBIRDDown) &&
 		t.Run("StatusRemoteDown", m.testStatusRemoteDown) &&
+		t.Run("StatusPage", m.testStatusPage) &&
 		t.Run("ReloadRoster", m.testReloadRoster) &&
 		t.Run("ReloadOfAFile", m.testReloadOfAFile) &&
 		t.Run("HundredReloads", m.testHundredReloads) &&
@@ -35,6 +36,7 @@ func TestOperating(t *testing.T) {
 		t.Run("Plan", m.testPlan) &&
 		t.Run("Guard", m.testGuard) &&
 		t.Run("Doctor", m.testDoctor) &&
+		t.Run("Probes", m.testProbes) &&
 		t.Run("WithoutDaemon", m.testWithoutDaemon) &&
 		t.Run("FlushOnExit", m.testFlushOnExit) &&
 		t.Run("Flush", m.testFlush)
@@ -306,7 +308,7 @@ func (m *mesh) testWithoutDaemon(t *testing.T) {
 	}
 	must(t, node.StopRouted(m.ctx))
 	m.wantGuard(t, node, remotes...) // it stays, for what starts again behind it
-	m.wantDoctor(t, node, 0, "main has no route of others to pods of remote clusters")
+	m.wantDoctor(t, node, 0, "main has no route to pods of remote clusters that somebody added by hand")
 	_, err := node.IP(m.ctx, "rule", "del", "pref", "1790")
 	must(t, err)
 	m.wantPlan(t, node, 3, "ip rule add to 20.1.0.0/16 lookup 1790 pref 1790 protocol 114")
@@ -329,7 +331,7 @@ func (m *mesh) wantPlan(t *testing.T, node *lab.Node, status int, line string) {
 // The doctor finds nothing wrong, then routes that somebody added by hand, whose removal is as told.
 func (m *mesh) testDoctor(t *testing.T) {
 	node := m.Node("gyliu-icp-1")
-	m.wantDoctor(t, node, 0, "main has no route of others to pods of remote clusters")
+	m.wantDoctor(t, node, 0, "main has no route to pods of remote clusters that somebody added by hand")
 	for _, block := range []string{"20.1.47.128/26", "20.1.200.0/26"} {
 		_, err := node.IP(m.ctx, "route", "add", block, "via", "9.111.255.77")
 		must(t, err)

@@ -56,6 +56,7 @@ func contract() map[string]string {
 		"routed_netlink_overruns_total":                       "",
 		"routed_guard_active":                                 "",
 		"routed_guard_wanted":                                 "",
+		"routed_host_checks":                                  "check result",
 		"routed_config_last_reload_successful":                "",
 		"routed_config_last_reload_success_timestamp_seconds": "",
 	}

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"runtime"
 	"syscall"
 	"time"
 
@@ -25,22 +24,7 @@ const (
 	bgpKeepalive = 4
 )
 
-// within runs f on a thread that is in the namespace; the sockets it makes stay there.
-func within(ns lab.Namespace, f func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-		fd, err := unix.Open("/run/netns/"+string(ns), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err == nil {
-			err = errors.Join(unix.Setns(fd, unix.CLONE_NEWNET), unix.Close(fd))
-		}
-		if err == nil {
-			err = f()
-		}
-		done <- err
-	}()
-	return <-done
-}
+func within(ns lab.Namespace, f func() error) error { return ns.Do(f) }
 
 // rawPeer is a BGP peer made of bytes: it sends what it is told, and its keepalives.
 type rawPeer struct {

@@ -104,6 +104,10 @@ func giveUp(tb testing.TB, format string, args ...any) {
 // Inside reports whether this process runs in the sandbox.
 func Inside() bool { return os.Getenv(envStage) == stageWork }
 
+// Outside reports whether this process is the one that was started, for what it has to do around the sandbox: it waits in
+// [Enter] while the work runs.
+func Outside() bool { return os.Getenv(envStage) == "" }
+
 // runSandbox starts PID 1 of a new sandbox and waits for its end.
 func runSandbox() (int, error) {
 	// The parent death signal is bound to the thread that forks; this one must live as long as the sandbox.

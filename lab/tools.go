@@ -36,6 +36,12 @@ var (
 	SSHD       = Tool{Package: "openssh-server", Program: "usr/sbin/sshd"}                //nolint:gochecknoglobals // a constant of struct type
 	ShellCheck = Tool{Package: "shellcheck", Program: "usr/bin/shellcheck", OnHost: true} //nolint:gochecknoglobals // a constant of struct type
 
+	// Chromium opens the status page.
+	Chromium = Tool{Package: "chromium-headless-shell", Program: "usr/lib/chromium/chromium-headless-shell", OnHost: true} //nolint:gochecknoglobals // a constant of struct type
+	// IPTables has both of them, iptables-nft and iptables-legacy.
+	IPTables = Tool{Package: "iptables", Program: "usr/sbin/xtables-nft-multi", OnHost: true} //nolint:gochecknoglobals // a constant of struct type
+	IPSet    = Tool{Package: "ipset", Program: "usr/sbin/ipset", OnHost: true}                //nolint:gochecknoglobals // a constant of struct type
+
 	// Prometheus brings promtool, which tests the alerts. It depends on the fonts and scripts of its web pages.
 	Prometheus = Tool{Package: "prometheus", Program: "usr/bin/promtool", Alone: true} //nolint:gochecknoglobals // a constant of struct type
 )
@@ -83,7 +89,7 @@ func (f Found) Env() []string {
 		return nil
 	}
 	var dirs []string
-	for _, pattern := range []string{"lib/*-linux-*", "usr/lib/*-linux-*", "usr/lib/*-linux-*/frr", "usr/lib"} {
+	for _, pattern := range []string{"lib/*-linux-*", "usr/lib/*-linux-*", "usr/lib/*-linux-*/frr", "usr/lib/*-linux-*/pulseaudio", "usr/lib"} {
 		found, err := filepath.Glob(filepath.Join(f.root, pattern))
 		if err == nil { // the patterns are well-formed
 			dirs = append(dirs, found...)

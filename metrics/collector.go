@@ -9,7 +9,8 @@ import (
 // Options says how the collector labels.
 type Options struct {
 	// NoPeerLabel leaves the label `peer` out of routed_bgp_session_*, one series for each role and cluster instead of
-	// one for each session: up when every session is, the time of the latest establishment, the sum of flaps.
+	// one for each session: up when every session is, the time of the latest establishment, the sum of flaps. Likewise of
+	// what probes tell: success when every target answered, the slowest round trip, the least path MTU.
 	NoPeerLabel bool
 }
 
@@ -48,8 +49,15 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	c.rosters(e, s.Rosters)
 	c.routes(e, s)
 	c.kernel(e, s.Kernel)
+	for _, h := range s.HostChecks {
+		e.gauge(c.d.hostChecks, float64(h.Failed), h.Check, "failed")
+		e.gauge(c.d.hostChecks, float64(h.Warning), h.Check, "warning")
+		e.gauge(c.d.hostChecks, float64(h.Unknown), h.Check, "cannot_tell")
+		e.gauge(c.d.hostChecks, float64(h.Good), h.Check, "good")
+	}
 	e.gauge(c.d.guardActive, number(s.Guard.Condition == guard.Active))
 	e.gauge(c.d.guardWanted, number(s.Guard.Mode != guard.None))
+	c.probes(e, s.Probe)
 	e.gauge(c.d.reloadOK, number(s.Reload.Successful))
 	e.gauge(c.d.reloadAt, unix(s.Reload.LastSuccessAt))
 }

@@ -15,6 +15,7 @@ import (
 	"routed/guard"
 	"routed/kernel"
 	"routed/peering"
+	"routed/probe"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
@@ -74,11 +75,40 @@ func sample() Snapshot {
 			Changes: kernel.Changes{Add: 6, Replace: 7, Delete: 8},
 			Errors:  []kernel.ErrorCount{{Op: "add", Errno: "ENETUNREACH", Count: 9}},
 		},
-		Guard:  guard.Status{Mode: guard.Auto, Condition: guard.Active},
-		Reload: Reload{Successful: true, LastSuccessAt: at(500)},
+		Guard:      guard.Status{Mode: guard.Auto, Condition: guard.Active},
+		Probe:      sampleProbe(),
+		Reload:     Reload{Successful: true, LastSuccessAt: at(500)},
+		HostChecks: []HostCheck{{Check: "ip-forwarding", Good: 1}, {Check: "masquerade", Failed: 2, Unknown: 1}},
 		Rosters: []Roster{
 			{Cluster: "cluster-2", LastSuccessAt: at(600), Failures: 3},
 			{Cluster: "cluster-3"},
+		},
+	}
+}
+
+// sampleProbe has a next hop that answers, with one address that does and one that does not, and one that does not.
+func sampleProbe() probe.Status {
+	good, bad := netip.MustParseAddr("9.111.255.77"), netip.MustParseAddr("9.111.255.152")
+	target := func(a string, kind probe.Kind, hop netip.Addr, state probe.State) probe.TargetStatus {
+		return probe.TargetStatus{
+			Target: probe.Target{Addr: netip.MustParseAddr(a), Kind: kind, Cluster: "cluster-2", NextHop: hop, Guessed: kind == probe.Address},
+			State:  state,
+		}
+	}
+	answers := func(t probe.TargetStatus, rtt time.Duration, mtu int) probe.TargetStatus {
+		t.Success, t.RTT, t.MTU = true, rtt, mtu
+		return t
+	}
+	failing := target("9.111.255.152", probe.NextHop, bad, probe.Failing)
+	failing.RTT, failing.MTU, failing.Reason = time.Second, 1300, "no answer within 1s"
+	return probe.Status{
+		Settings: probe.Settings{Interval: 30 * time.Second}, Round: 30 * time.Second, PodMTU: 1480,
+		Targets: []probe.TargetStatus{
+			answers(target("9.111.255.77", probe.NextHop, good, probe.Answering), 2*time.Millisecond, 1500),
+			failing,
+			answers(target("20.1.47.128", probe.Address, good, probe.Answering), 3*time.Millisecond, 0),
+			target("20.1.47.192", probe.Address, good, probe.Silent),
+			target("20.1.48.0", probe.Address, good, probe.Unprobed),
 		},
 	}
 }
@@ -199,8 +229,10 @@ func names() []string {
 		"routed_reconcile_duration_seconds", "routed_convergence_seconds",
 		"routed_last_successful_resync_timestamp_seconds", "routed_netlink_overruns_total",
 		"routed_resync_interval_seconds",
-		"routed_guard_active", "routed_guard_wanted",
+		"routed_guard_active", "routed_guard_wanted", "routed_host_checks",
 		"routed_config_last_reload_successful", "routed_config_last_reload_success_timestamp_seconds",
+		"routed_probe_targets", "routed_probe_success", "routed_probe_rtt_seconds", "routed_path_mtu_bytes", "routed_pod_mtu_bytes",
+		"routed_probe_possible", "routed_probe_round_seconds",
 	}
 }
 
@@ -266,7 +298,7 @@ func TestReasonsArePresent(t *testing.T) {
 	}
 }
 
-// With 1,000 nodes and 100,000 routes the number of series follows the sessions, not the routes, and without the peer
+// With 1,000 nodes, all probed, and 100,000 routes the number of series follows the sessions, not the routes, and without the peer
 // label not even these.
 func TestCardinalityIsBounded(t *testing.T) {
 	s := sample()
@@ -279,12 +311,19 @@ func TestCardinalityIsBounded(t *testing.T) {
 			Accepted: [2]int{100, 0},
 		})
 	}
+	for i := range 2 * 1000 {
+		hop := netip.AddrFrom4([4]byte{9, 112, byte(i / 2 >> 8), byte(i / 2)})
+		s.Probe.Targets = append(s.Probe.Targets, probe.TargetStatus{
+			Target: probe.Target{Addr: hop, Kind: []probe.Kind{probe.NextHop, probe.Address}[i%2], Cluster: "cluster-2", NextHop: hop},
+			State:  probe.Answering, Success: true, RTT: time.Millisecond, MTU: 1500,
+		})
+	}
 	c.Blocks[0].Fresh, s.Kernel.Routes[0].Wanted = 100_000, 100_000
 	few := testutil.CollectAndCount(collect(s, Options{NoPeerLabel: true}))
-	if few > 120 {
+	if few > 150 {
 		t.Errorf("%d series without the peer label", few)
 	}
-	if n := testutil.CollectAndCount(collect(s, Options{})); n > few+3*1003 {
+	if n := testutil.CollectAndCount(collect(s, Options{})); n > few+(3+6)*1003 {
 		t.Errorf("%d series with the peer label, %d without", n, few)
 	}
 }

@@ -13,7 +13,11 @@ type descs struct {
 	rules                              *prometheus.Desc
 	lastResync, resyncDue, overruns    *prometheus.Desc
 	guardActive, guardWanted           *prometheus.Desc
+	hostChecks                         *prometheus.Desc
 	reloadOK, reloadAt                 *prometheus.Desc
+	probeTargets, probeSuccess         *prometheus.Desc
+	probeRTT, pathMTU                  *prometheus.Desc
+	probePossible, podMTU, probeRound  *prometheus.Desc
 }
 
 func (d descs) all() []*prometheus.Desc {
@@ -21,14 +25,16 @@ func (d descs) all() []*prometheus.Desc {
 		d.sessionUp, d.sessionAt, d.sessionFlaps, d.prefixes, d.rejected, d.nodes, d.blocks, d.held, d.conflicts,
 		d.limit, d.limitUsed, d.rosterAt, d.rosterFailures,
 		d.routes, d.rules, d.repairs, d.changes, d.errors, d.lastResync, d.resyncDue, d.overruns,
-		d.guardActive, d.guardWanted, d.reloadOK, d.reloadAt,
+		d.guardActive, d.guardWanted, d.hostChecks, d.reloadOK, d.reloadAt,
+		d.probeTargets, d.probeSuccess, d.probeRTT, d.pathMTU, d.probePossible, d.podMTU, d.probeRound,
 	}
 }
 
 func newDescs(o Options) descs {
 	session := []string{"role", "cluster", "peer"}
+	probed, path := []string{"cluster", "kind", "peer"}, []string{"cluster", "peer"}
 	if o.NoPeerLabel {
-		session = session[:2]
+		session, probed, path = session[:2], probed[:2], path[:1]
 	}
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("routed_"+name, help, labels, nil)
@@ -69,5 +75,16 @@ func newDescs(o Options) descs {
 		guardWanted: desc("guard_wanted", "Whether the configuration asks for that guard."),
 		reloadOK:    desc("config_last_reload_successful", "Whether the last load of the configuration was accepted."),
 		reloadAt:    desc("config_last_reload_success_timestamp_seconds", "When a configuration was last accepted."),
+		probeTargets: desc("probe_targets", "Next hops and addresses in blocks that are probed by ICMP echo.",
+			"cluster", "kind", "state"),
+		probeSuccess:  desc("probe_success", "Whether the last ICMP echo to the target was answered.", probed...),
+		probeRTT:      desc("probe_rtt_seconds", "Round-trip time of the last ICMP echo that was answered.", probed...),
+		pathMTU:       desc("path_mtu_bytes", "The largest packet that reaches the next hop unfragmented.", path...),
+		probePossible: desc("probe_possible", "Whether probes that are switched on can be sent."),
+		podMTU:        desc("pod_mtu_bytes", "The largest MTU of this node's devices of pods."),
+		probeRound:    desc("probe_round_seconds", "How long it takes to probe every target once."),
+		hostChecks: desc("host_checks",
+			"Findings of the daemon's last look at its host, by check and result: what breaks pod traffic although every route is right.",
+			"check", "result"),
 	}
 }

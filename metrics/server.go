@@ -31,13 +31,13 @@ type ServerConfig struct {
 	Listen        string // metrics.listen: host:port
 	WebConfigFile string // metrics.webConfigFile: TLS and basic auth, read by the exporter-toolkit; may be empty
 	Registry      *prometheus.Registry
-	Build         Build
+	Page          http.Handler // of /, for people
 	Healthy       func() error // nil: the loops turn; else why not
 	Ready         func() error // nil: adopted and converged; else why not
 	Log           *slog.Logger
 }
 
-// Server serves /metrics, /healthz, /readyz and a page for people.
+// Server serves /metrics, /healthz, /readyz and, at /, the page for people.
 type Server struct{ cfg ServerConfig }
 
 // NewServer makes a server; it opens nothing.
@@ -133,7 +133,7 @@ func (s *Server) handler() http.Handler {
 	}))
 	mux.HandleFunc("GET /healthz", s.check("healthy", s.cfg.Healthy))
 	mux.HandleFunc("GET /readyz", s.check("ready", s.cfg.Ready))
-	mux.HandleFunc("GET /{$}", s.landing)
+	mux.Handle("GET /{$}", s.cfg.Page)
 	return mux
 }
 

@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
@@ -40,7 +41,7 @@ func config(t *testing.T) ServerConfig {
 		t.Fatal(err)
 	}
 	return ServerConfig{
-		Listen: "127.0.0.1:0", Registry: r, Build: build, Healthy: fine, Ready: fine,
+		Listen: "127.0.0.1:0", Registry: r, Page: http.NotFoundHandler(), Healthy: fine, Ready: fine,
 		Log: slog.New(slog.DiscardHandler),
 	}
 }
@@ -134,7 +135,7 @@ func TestOneBadSeriesDoesNotBlind(t *testing.T) {
 	cfg := config(t)
 	s := sample()
 	s.Mesh.Clusters[1].Name = "\xff"
-	r, err := NewRegistry(cfg.Build, collect(s, Options{}))
+	r, err := NewRegistry(Build{Version: "0.1.0"}, collect(s, Options{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,16 +170,13 @@ func TestHealth(t *testing.T) {
 
 func TestPages(t *testing.T) {
 	cfg := config(t)
-	cfg.Ready = func() error { return errors.New("<starting>") }
+	cfg.Page = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Method, " ", r.URL) })
 	addr := serve(t, cfg)
-	page := fetch(t, "http://"+addr+"/")
-	for _, want := range []string{`href="metrics"`, `href="healthz"`, `href="readyz"`, "0.1.0", "&lt;abc&gt;", "&lt;starting&gt;"} {
-		if !strings.Contains(page.body, want) {
-			t.Errorf("the page has no %s:\n%s", want, page.body)
-		}
+	if a := fetch(t, "http://"+addr+"/?refresh=10"); a.status != http.StatusOK || a.body != "GET /?refresh=10" {
+		t.Errorf("/: %d %s", a.status, a.body)
 	}
-	if page.status != http.StatusOK || !strings.HasPrefix(page.header.Get("Content-Type"), "text/html") {
-		t.Errorf("%d %s", page.status, page.header)
+	if a, err := get(t, request(t, http.MethodHead, "http://"+addr+"/"), nil); err != nil || a.status != http.StatusOK || a.body != "" {
+		t.Errorf("HEAD /: %d %q, %v", a.status, a.body, err)
 	}
 	if a := fetch(t, "http://"+addr+"/nothing"); a.status != http.StatusNotFound {
 		t.Errorf("/nothing: %d", a.status)
@@ -186,9 +184,11 @@ func TestPages(t *testing.T) {
 	if a := fetch(t, "http://"+addr+"/debug/pprof/"); a.status != http.StatusNotFound {
 		t.Errorf("/debug/pprof/: %d", a.status)
 	}
-	a, err := get(t, request(t, http.MethodPost, "http://"+addr+"/metrics"), nil)
-	if err != nil || a.status != http.StatusMethodNotAllowed {
-		t.Errorf("POST: %d, %v", a.status, err)
+	for _, path := range []string{"/", "/metrics"} {
+		a, err := get(t, request(t, http.MethodPost, "http://"+addr+path), nil)
+		if err != nil || a.status != http.StatusMethodNotAllowed {
+			t.Errorf("POST %s: %d, %v", path, a.status, err)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"routed/guard"
 	"routed/kernel"
 	"routed/peering"
+	"routed/probe"
 )
 
 // Snapshot is the daemon's numbers at one moment. The collector does not change it, and asks for a new one at each
@@ -15,8 +16,10 @@ type Snapshot struct {
 	Advertised []Advertised
 	Kernel     kernel.Status
 	Guard      guard.Status
+	Probe      probe.Status
 	Reload     Reload
 	Rosters    []Roster
+	HostChecks []HostCheck
 }
 
 // Roster is how the API stands that lists the nodes of a cluster.
@@ -24,6 +27,12 @@ type Roster struct {
 	Cluster       string
 	LastSuccessAt time.Time // when the list in force was last known to be the API's; zero: never
 	Failures      uint64    // of calls to it
+}
+
+// HostCheck is what one check of the host came to at the last look: how many findings of each result.
+type HostCheck struct {
+	Check                          string
+	Failed, Warning, Unknown, Good int
 }
 
 // Advertised counts the prefixes of one family that the nodes of a cluster are told, all sessions together.

@@ -61,7 +61,7 @@ func (b *block) announcers() []Announcer {
 func (m *Mesh) refusals(prefix netip.Prefix) []Refusal {
 	var out []Refusal
 	for _, p := range m.peers {
-		a, refused := p.refused[prefix]
+		a, refused := p.refused.of[prefix]
 		if !refused {
 			continue
 		}

@@ -183,12 +183,14 @@ func (m *Mesh) settleBlock(now time.Time, t touch) {
 	case !b.announced():
 		if before.peer != nil {
 			m.ch.Routes = append(m.ch.Routes, RouteChange{Prefix: b.prefix, Cluster: before.peer.cluster.Name})
+			m.learn(now, before.peer.cluster.Name, b.prefix, netip.Addr{}, before.nextHop)
 		}
 		delete(m.blocks, b.prefix)
 	case before.peer == nil || b.best.nextHop != before.nextHop || b.best.peer.cluster != before.peer.cluster:
 		m.ch.Routes = append(m.ch.Routes, RouteChange{
 			Prefix: b.prefix, NextHop: b.best.nextHop, Cluster: b.best.peer.cluster.Name,
 		})
+		m.learn(now, b.best.peer.cluster.Name, b.prefix, b.best.nextHop, before.nextHop)
 	}
 }
 

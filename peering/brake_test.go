@@ -43,7 +43,7 @@ func (x *tester) wantHeld(n int) {
 		x.Fatalf("%d held until %s, want %d", c.Held, c.HeldUntil, n)
 	}
 	marked := 0
-	for _, r := range x.m.Routes() {
+	for r := range x.m.Routes() {
 		if !r.HeldSince.IsZero() {
 			marked++
 		}
@@ -77,7 +77,7 @@ func TestAClusterThatWithdrawsEverythingIsHeldBack(t *testing.T) {
 				t.Errorf("events %+v, want one that the brake is on", events)
 			}
 			until := x.m.Status().Clusters[0].HeldUntil
-			if next := x.m.Next(); !next.Equal(until) {
+			if next := x.next(); !next.Equal(until) {
 				t.Errorf("Next() = %s, want %s", next, until)
 			}
 			x.after(until.Sub(x.now) - 1)
@@ -88,7 +88,7 @@ func TestAClusterThatWithdrawsEverythingIsHeldBack(t *testing.T) {
 			if len(ch.Events) != 1 || ch.Events[0].Kind != EventReleased || ch.Events[0].Count != nodes || !ch.Events[0].Warn {
 				t.Errorf("events %+v, want one that the brake let go of %d", ch.Events, nodes)
 			}
-			if next := x.m.Next(); !next.IsZero() {
+			if next := x.next(); !next.IsZero() {
 				t.Errorf("Next() = %s, nothing waits any more", next)
 			}
 		})
@@ -343,7 +343,7 @@ func TestABrakeThatRestsLooksAtNothing(t *testing.T) {
 	if len(x.m.brakes) != 1 {
 		t.Fatalf("%d brakes watch, want one", len(x.m.brakes))
 	}
-	if next, want := x.m.Next(), x.now.Add(fallWindow); !next.Equal(want) {
+	if next, want := x.next(), x.now.Add(fallWindow); !next.Equal(want) {
 		t.Errorf("Next() = %s, want the end of the window, %s", next, want)
 	}
 	x.after(fallWindow)

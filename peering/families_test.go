@@ -230,7 +230,7 @@ func TestFamiliesProperties(t *testing.T) {
 			},
 			"": func(t *rapid.T) {
 				wanted := map[netip.Prefix]netip.Addr{}
-				for _, r := range m.Routes() {
+				for r := range m.Routes() {
 					wanted[r.Prefix] = r.NextHop
 					if r.NextHop.Is4() != r.Prefix.Addr().Is4() || r.NextHop == self || r.NextHop != r.Peer && r.NextHop != other(r.Peer) {
 						t.Fatalf("an unlawful route is wanted: %+v", r)

@@ -45,6 +45,8 @@ type Mesh struct {
 	byDeadline bool
 	nextExpiry time.Time // no stale path expires before; zero: none will
 	nextDrop   time.Time // no reflector's grace is over before; zero: none is running
+	nextNews   time.Time // no news are due before; zero: there are none
+	news       map[string]*news
 
 	ch       Changes             // of the step under way
 	touched  []touch             // in the step under way
@@ -64,6 +66,7 @@ func NewMesh(cfg Config, now time.Time) *Mesh {
 		evidence: map[netip.Prefix]bool{},
 		brakes:   map[*brake]struct{}{},
 		limited:  map[*peer]struct{}{},
+		news:     map[string]*news{},
 	}
 }
 
@@ -100,7 +103,7 @@ func (m *Mesh) Apply(now time.Time, u Update) Changes {
 		m.announce(now, p, a)
 	}
 	for _, prefix := range u.Withdraw {
-		delete(p.refused, prefix)
+		p.refused.drop(prefix)
 		m.lose(now, p, prefix)
 	}
 	if u.EndOfRIB != 0 {
@@ -179,6 +182,9 @@ func (m *Mesh) Next() time.Time {
 	if !m.nextDrop.IsZero() {
 		sooner(m.nextDrop)
 	}
+	if !m.nextNews.IsZero() {
+		sooner(m.nextNews)
+	}
 	for b := range m.brakes {
 		sooner(b.next())
 	}
@@ -219,7 +225,7 @@ func (m *Mesh) sessionDown(now time.Time, p *peer, reason string) {
 	}
 	p.up, p.since, p.reason, p.graceEnd = false, now, reason, time.Time{}
 	p.flaps++
-	clear(p.refused)
+	p.refused.clear()
 	delete(m.limited, p)
 	kept := 0
 	for b := range p.blocks {
@@ -252,7 +258,7 @@ func (m *Mesh) announce(now time.Time, p *peer, a Announcement) {
 		m.refuse(now, p, a, v)
 		return
 	}
-	delete(p.refused, a.Prefix)
+	p.refused.drop(a.Prefix)
 	fresh := path{peer: p, nextHop: a.NextHop}
 	if b != nil {
 		if old := b.of(p); old != nil && *old == fresh {
@@ -417,6 +423,7 @@ func (m *Mesh) finish(now time.Time) Changes {
 	if m.converged.IsZero() && !m.ownKnown.IsZero() {
 		m.latchConverged(now)
 	}
+	m.tellNews(now)
 	ch := m.ch
 	m.ch = Changes{}
 	return ch

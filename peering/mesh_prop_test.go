@@ -88,7 +88,7 @@ func meshProperties(t *rapid.T) {
 		"several nodes withdraw what they have": func(t *rapid.T) {
 			for _, n := range rapid.SliceOfNDistinct(node, 2, len(nodes), rapid.ID).Draw(t, "nodes") {
 				var mine []netip.Prefix
-				for _, r := range m.Routes() {
+				for r := range m.Routes() {
 					if r.Peer == n {
 						mine = append(mine, r.Prefix)
 					}
@@ -137,7 +137,7 @@ func checkMesh(t *rapid.T, m *Mesh, table map[netip.Prefix]netip.Addr, listed []
 	}
 	got := map[netip.Prefix]netip.Addr{}
 	fresh, stale, held, conflicts := 0, 0, 0, 0
-	for _, r := range m.Routes() {
+	for r := range m.Routes() {
 		got[r.Prefix] = r.NextHop
 		if !within(r.Prefix, []netip.Prefix{pfx("20.1.0.0/16")}) || !roster[r.Peer] ||
 			(r.NextHop != r.Peer && r.Peer.Compare(reflector1) < 0) || r.NextHop == self {
@@ -170,6 +170,13 @@ func checkMesh(t *rapid.T, m *Mesh, table map[netip.Prefix]netip.Addr, listed []
 		t.Fatalf("%d held until %s, are %d", c.Held, c.HeldUntil, held)
 	}
 	for _, p := range m.peers {
+		var refused [2]int
+		for prefix := range p.refused.of {
+			refused[familyIndex(prefix)]++
+		}
+		if refused != p.refused.count {
+			t.Fatalf("peer %s counts %v refused, has %v", p.Addr, p.refused.count, refused)
+		}
 		n, kept := 0, 0
 		for b := range p.blocks {
 			if m.rib(p)[b.prefix] != b {
@@ -190,7 +197,7 @@ func checkMesh(t *rapid.T, m *Mesh, table map[netip.Prefix]netip.Addr, listed []
 		t.Fatalf("cluster counts %d prefixes, has %d", n, fresh+stale)
 	}
 	for p := range m.limited {
-		for _, a := range p.refused {
+		for _, a := range p.refused.of {
 			if m.judge(p, a).accepts() && p.judgeLimits(m.blocks[a.Prefix], a).accepts() {
 				t.Fatalf("%s of %s is kept out although there is room", a.Prefix, p.Addr)
 			}

@@ -67,7 +67,7 @@ func TestRestartWhileBIRDIsDown(t *testing.T) {
 	if x.m.OwnKnown() {
 		t.Fatal("known at once: BIRD had no chance to tell of blocks that leave no trace in the kernel")
 	}
-	if next := x.m.Next(); !next.Equal(t0.Add(2 * time.Second)) {
+	if next := x.next(); !next.Equal(t0.Add(2 * time.Second)) {
 		t.Fatalf("Next() = %s, want the end of the grace", next)
 	}
 	x.after(2 * time.Second)
@@ -102,7 +102,7 @@ func TestRestartWaitsForBIRD(t *testing.T) {
 				x.up(bird, ownBlock)
 			}
 			end := t0.Add(tc.known)
-			if next := x.m.Next(); !next.Equal(end) {
+			if next := x.next(); !next.Equal(end) {
 				t.Errorf("Next() = %s, want %s", next, end)
 			}
 			x.after(end.Sub(x.now) - 1)

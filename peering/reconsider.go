@@ -37,13 +37,13 @@ func (m *Mesh) dismiss(now time.Time, p *peer) {
 // admit takes what the policy refused before and accepts now.
 func (m *Mesh) admit(p *peer) {
 	delete(m.limited, p)
-	for _, a := range p.refused {
+	for _, a := range p.refused.of {
 		switch {
 		case !m.judge(p, a).accepts():
 		case !p.judgeLimits(m.rib(p)[a.Prefix], a).accepts():
 			m.limited[p] = struct{}{}
 		default:
-			delete(p.refused, a.Prefix)
+			p.refused.drop(a.Prefix)
 			m.set(path{peer: p, nextHop: a.NextHop}, a.Prefix)
 		}
 	}

@@ -149,7 +149,7 @@ func TestAReflectorComesBackWithOtherRoutes(t *testing.T) {
 	x.want(routes{blockA: nodeA, blockB: nodeB})      // the other may still have a client that this one lost
 	x.reflect(reflector2, announce(nodeA, blockA)...)
 	x.want(routes{blockA: nodeA, blockB: nodeB}) // and the clients of both may be late
-	if next := x.m.Next(); !next.Equal(x.now.Add(reflectorGrace)) {
+	if next := x.next(); !next.Equal(x.now.Add(reflectorGrace)) {
 		t.Errorf("Next() = %s, want the end of the grace", next)
 	}
 	x.after(reflectorGrace)

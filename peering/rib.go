@@ -25,11 +25,11 @@ type peer struct {
 	negotiated Families
 	eor        Families
 
-	blocks  map[*block]struct{}           // that have a path of this peer
-	refused map[netip.Prefix]Announcement // refused, in the peer's Adj-RIB-In all the same; at most refusedKept
-	count   [2]int                        // accepted paths, IPv4 and IPv6, without those that only the brake keeps
-	nstale  int                           // accepted paths that are stale
-	hops    map[netip.Addr]int            // of a reflector: accepted paths by next hop
+	blocks  map[*block]struct{} // that have a path of this peer
+	refused refusals            // in the peer's Adj-RIB-In all the same; at most refusedKept
+	count   [2]int              // accepted paths, IPv4 and IPv6, without those that only the brake keeps
+	nstale  int                 // accepted paths that are stale
+	hops    map[netip.Addr]int  // of a reflector: accepted paths by next hop
 
 	graceEnd time.Time // of a reflector: when its End-of-RIB takes effect; zero: it has, or has not come
 
@@ -42,7 +42,7 @@ func newPeer(p Peer, c *cluster) *peer {
 	out := &peer{
 		Peer: p, cluster: c,
 		blocks:   map[*block]struct{}{},
-		refused:  map[netip.Prefix]Announcement{},
+		refused:  refusals{of: map[netip.Prefix]Announcement{}},
 		rejected: map[Reason]uint64{},
 		told:     map[Reason]time.Time{},
 	}
@@ -50,6 +50,35 @@ func newPeer(p Peer, c *cluster) *peer {
 		out.hops = map[netip.Addr]int{}
 	}
 	return out
+}
+
+// refusals are announcements that the policy refused, counted by family: a status must not have to count a million.
+type refusals struct {
+	of    map[netip.Prefix]Announcement
+	count [2]int // IPv4 and IPv6
+}
+
+// keep takes the announcement in the place of an earlier one of its prefix, or when there is room.
+func (r *refusals) keep(a Announcement) {
+	if _, known := r.of[a.Prefix]; !known {
+		if len(r.of) >= refusedKept {
+			return
+		}
+		r.count[familyIndex(a.Prefix)]++
+	}
+	r.of[a.Prefix] = a
+}
+
+func (r *refusals) drop(prefix netip.Prefix) {
+	if _, known := r.of[prefix]; known {
+		r.count[familyIndex(prefix)]--
+		delete(r.of, prefix)
+	}
+}
+
+func (r *refusals) clear() {
+	clear(r.of)
+	r.count = [2]int{}
 }
 
 // hold counts a path that the peer has in a block; forget uncounts one.
@@ -113,15 +142,15 @@ func familyIndex(prefix netip.Prefix) int {
 // note records a refusal and returns whether it is worth an event now. An echo never is, and does not count as received.
 func (p *peer) note(now time.Time, a Announcement, v verdict, echo bool) bool {
 	p.rejected[v.reason]++
-	if _, known := p.refused[a.Prefix]; !echo && (known || len(p.refused) < refusedKept) {
-		p.refused[a.Prefix] = a
+	if !echo {
+		p.refused.keep(a)
 	}
 	p.last = append(p.last, Rejection{Prefix: a.Prefix, NextHop: a.NextHop, Reason: v.reason, Detail: v.detail, At: now})
 	if len(p.last) > rejectionsKept {
 		p.last = append(p.last[:0], p.last[1:]...)
 	}
 	if echo {
-		delete(p.refused, a.Prefix)
+		p.refused.drop(a.Prefix)
 		return false
 	}
 	if t, ok := p.told[v.reason]; ok && now.Sub(t) < rejectionEvery {

@@ -2,6 +2,7 @@ package peering
 
 import (
 	"cmp"
+	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -108,31 +109,34 @@ func (m *Mesh) Status() Status {
 		Cluster: m.cfg.Cluster, Own: slices.Clone(m.own), OwnKnown: m.OwnKnown(), OwnKnownAt: m.ownKnown, Converged: m.Converged(),
 		Deadline: m.byDeadline, ConvergedAt: m.converged, RoutesWanted: len(m.blocks),
 	}
-	byCluster := map[string][]PeerStatus{}
+	var birds []*peer
+	byCluster := map[string][]*peer{}
 	for _, p := range m.peers {
 		if p.Role == RoleBIRD {
-			s.BIRD = append(s.BIRD, p.status())
+			birds = append(birds, p)
 			continue
 		}
-		byCluster[p.Cluster] = append(byCluster[p.Cluster], p.status())
+		byCluster[p.Cluster] = append(byCluster[p.Cluster], p)
 	}
-	sortPeers(s.BIRD)
+	s.BIRD = statuses(birds)
 	for name, c := range m.clusters {
-		peers := byCluster[name]
-		sortPeers(peers)
-		s.Clusters = append(s.Clusters, c.status(peers))
+		s.Clusters = append(s.Clusters, c.status(statuses(byCluster[name])))
 	}
 	slices.SortFunc(s.Clusters, func(a, b ClusterStatus) int { return cmp.Compare(a.Name, b.Name) })
 	return s
 }
 
-// Routes lists every wanted route, in no order: sorting many is the reader's work, not that of the mesh's goroutine.
-func (m *Mesh) Routes() []RouteStatus {
-	out := make([]RouteStatus, 0, len(m.blocks))
-	for _, b := range m.blocks {
-		out = append(out, m.blockStatus(b))
+// Routes yields every wanted route, in no order: sorting many is the reader's work, not that of the mesh's goroutine. Of a
+// reader that takes them in pieces ([iter.Pull]) the Mesh may change between two of them: then each is true when it is taken,
+// and one that came meanwhile may be missing.
+func (m *Mesh) Routes() iter.Seq[RouteStatus] {
+	return func(yield func(RouteStatus) bool) {
+		for _, b := range m.blocks {
+			if !yield(m.blockStatus(b)) {
+				return
+			}
+		}
 	}
-	return out
 }
 
 func (m *Mesh) blockStatus(b *block) RouteStatus {
@@ -185,12 +189,21 @@ func (p *peer) status() PeerStatus {
 		Peer: p.Peer, Up: p.up, Since: p.since, Reason: p.reason, Flaps: p.flaps, EndOfRIB: p.eor, Negotiated: p.negotiated,
 		Received: p.count, Accepted: p.count, Fullest: p.fullest(), Rejected: maps.Clone(p.rejected), LastRejected: slices.Clone(p.last),
 	}
-	for prefix := range p.refused {
-		s.Received[familyIndex(prefix)]++
+	for i, n := range p.refused.count {
+		s.Received[i] += n
 	}
 	return s
 }
 
-func sortPeers(peers []PeerStatus) {
-	slices.SortFunc(peers, func(a, b PeerStatus) int { return a.Peer.Addr.Compare(b.Peer.Addr) })
+// statuses are those of some peers, by address. The peers are sorted, not their much larger statuses.
+func statuses(peers []*peer) []PeerStatus {
+	slices.SortFunc(peers, func(a, b *peer) int { return a.Addr.Compare(b.Addr) })
+	var out []PeerStatus
+	if len(peers) > 0 {
+		out = make([]PeerStatus, 0, len(peers))
+	}
+	for _, p := range peers {
+		out = append(out, p.status())
+	}
+	return out
 }

@@ -59,7 +59,10 @@ type EventKind string
 const (
 	EventSessionUp     EventKind = "session-up"
 	EventSessionDown   EventKind = "session-down"
-	EventBlockConflict EventKind = "block-conflict"
+	EventLearned       EventKind = "blocks-learned" // these three at most one a cluster in 10 seconds
+	EventMoved         EventKind = "blocks-moved"
+	EventLost          EventKind = "blocks-lost"
+	EventBlockConflict EventKind = "block-conflict"        // at most one a cluster and minute
 	EventRejected      EventKind = "announcement-rejected" // at most one per peer, reason and minute
 	EventOwnBlocks     EventKind = "own-blocks-changed"
 	EventOwnKnown      EventKind = "own-blocks-known"

@@ -23,6 +23,7 @@ const (
 	stepLookup    = "lookup"
 	stepNeighbor  = "neighbor"
 	stepDevice    = "device"
+	stepProbe     = "probe"
 	stepHost      = "host"
 )
 

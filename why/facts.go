@@ -9,6 +9,7 @@ import (
 	"routed/doctor"
 	"routed/kernel"
 	"routed/peering"
+	"routed/probe"
 )
 
 // Facts are what [Explain] goes by.
@@ -23,6 +24,9 @@ type Facts struct {
 	KernelErr error             // why there is no survey
 	Failure   string            // what the kernel last said to the route that is wanted and not there
 	Findings  []doctor.Check    // of what is not good on this way
+
+	Probe  *probe.TargetStatus // of the next hop of the first of Mesh.Routes; nil: it is not probed
+	PodMTU int                 // bytes; what this node's pods may send; 0: not known
 }
 
 // home is whose pod range holds the address.

@@ -26,6 +26,7 @@ func (w *way) toRemote(h home) {
 	}
 	w.freshness()
 	w.inKernel()
+	w.probed()
 	w.findings()
 }
 

@@ -13,6 +13,7 @@ import (
 	"routed/doctor"
 	"routed/kernel"
 	"routed/peering"
+	"routed/probe"
 )
 
 var (
@@ -46,6 +47,19 @@ func toRemote() Facts {
 		Link: eth0(), Neighbor: kernel.Neighbor{Device: 2, Addr: hop, State: 2},
 	}
 	return f
+}
+
+// probed is what a probe of nodeA says.
+func probed(s probe.State) *probe.TargetStatus {
+	t := &probe.TargetStatus{
+		Target: probe.Target{Addr: nodeA.Addr, Kind: probe.NextHop, Cluster: "cluster-2", NextHop: nodeA.Addr}, State: s, Since: ago(3 * time.Minute),
+	}
+	if s == probe.Failing {
+		t.Reason = "no answer within 1s"
+	} else {
+		t.Success, t.RTT, t.MTU = true, 300*time.Microsecond, 1500
+	}
+	return t
 }
 
 func eth0() kernel.Link {
@@ -123,7 +137,9 @@ const (
 )
 
 func TestGoodWays(t *testing.T) {
-	inMain, borrowed := toRemote(), toOtherNode()
+	inMain, borrowed, answers, unknown := toRemote(), toOtherNode(), toRemote(), toRemote()
+	answers.Probe, answers.PodMTU = probed(probe.Answering), 1500
+	unknown.Probe = &probe.TargetStatus{State: probe.Unprobed}
 	inMain.Config.Kernel.Table = config.TableMain
 	borrowed.Kernel.Decision.Match = kernel.FIBRoute{Prefix: pfx("10.1.43.9/32"), Device: 7, Protocol: 3, Type: 1}
 	for name, c := range map[string]struct {
@@ -132,6 +148,8 @@ func TestGoodWays(t *testing.T) {
 	}{
 		"a remote pod":                       {toRemote(), remoteSteps},
 		"a remote pod, kernel.table main":    {inMain, strings.Replace(remoteSteps, " rule", "", 1)},
+		"a remote pod, its node probed":      {answers, strings.Replace(remoteSteps, " host", " probe host", 1)},
+		"a remote pod, probed soon":          {unknown, remoteSteps},
 		"a pod of this node":                 {toOwn(), ownSteps},
 		"a pod of another node":              {toOtherNode(), ownSteps},
 		"a pod with an address that it lent": {borrowed, ownSteps},
@@ -309,6 +327,18 @@ func TestTroubles(t *testing.T) {
 		},
 		{"the device is down", toRemote, func(f *Facts) { f.Kernel.Link.Up = false }, "device", admin.StepBroken, "eth0 is down", "ip link set eth0 up"},
 		{"no carrier", toRemote, func(f *Facts) { f.Kernel.Link.Running = false }, "device", admin.StepBroken, "eth0 has no carrier", "cable"},
+		{
+			"probes are lost", toRemote, func(f *Facts) {
+				f.Probe = probed(probe.Failing)
+			}, "probe", admin.StepWarning, "9.111.255.77 has not answered ICMP echo for 3m: no answer within 1s", "ping 9.111.255.77",
+		},
+		{
+			"the path is narrow", toRemote, func(f *Facts) {
+				f.Probe, f.PodMTU = probed(probe.Answering), 1480
+				f.Probe.MTU = 1400
+			}, "probe", admin.StepWarning, "9.111.255.77 answers ICMP echo, but the path MTU is 1400, and this node's pods send up to 1480",
+			"tracepath -n 9.111.255.77",
+		},
 		{
 			"forwarding is off", toRemote, func(f *Facts) {
 				f.Findings = []doctor.Check{{Name: "ip-forwarding", Result: doctor.Failed, Why: "it is off", Fix: "turn it on"}}

@@ -15,17 +15,17 @@ import (
 // Peers writes every BGP session, a line each, and under it why it is down and what was refused.
 func Peers(out io.Writer, p admin.Peers, o Options) error {
 	w := bufio.NewWriter(out)
-	t := table{head: heads("CLUSTER", "+NODE", "+ADDRESS", "STATE", "SINCE", ">ACC", ">REJ", ">ADV", ">FLAPS")}
+	t := table{head: heads("+CLUSTER", "+NODE", "+ADDRESS", "STATE", "SINCE", ">ACC", ">REJ", ">ADV", ">FLAPS")}
 	for _, peer := range sorted(p.Peers) {
-		received, accepted := prefixes(peer)
+		sum := peer.PrefixSum()
 		r := t.add(
 			cell{text: peer.Cluster},
 			cell{text: nodeName(peer)},
 			cell{text: peer.Address.String()},
 			cell{text: peer.State, style: goodIf(peer.Up)},
 			cell{text: since(p.At, peer.Since)},
-			cell{text: strconv.Itoa(accepted), right: true},
-			cell{text: strconv.Itoa(received - accepted), right: true, style: warnIf(received - accepted)},
+			cell{text: strconv.Itoa(sum.Accepted), right: true},
+			cell{text: strconv.Itoa(sum.Rejected), right: true, style: warnIf(sum.Rejected)},
 			cell{text: strconv.Itoa(peer.Advertised), right: true},
 			cell{text: strconv.FormatUint(peer.Flaps, 10), right: true, style: warnIf(peer.Flaps)},
 		)
@@ -47,14 +47,6 @@ func nodeName(p admin.Peer) string {
 		return "(BIRD)"
 	}
 	return cmp.Or(p.Name, "-")
-}
-
-func prefixes(p admin.Peer) (received, accepted int) {
-	for _, f := range p.Prefixes {
-		received += f.Received
-		accepted += f.Accepted
-	}
-	return received, accepted
 }
 
 func notes(r *row, all admin.Peers, p admin.Peer) {

@@ -12,7 +12,7 @@ import (
 // Routes writes every route, a line each in the order given, and under it what keeps it from being installed.
 func Routes(out io.Writer, r admin.Routes, o Options) error {
 	w := bufio.NewWriter(out)
-	t := table{head: heads("+PREFIX", "CLUSTER", "+NEXT HOP", "DEVICE", "STATE", "AGE", "STALE")}
+	t := table{head: heads("+PREFIX", "+CLUSTER", "+NEXT HOP", "+DEVICE", "STATE", "AGE", "STALE")}
 	for _, one := range r.Routes {
 		stale := ""
 		if !one.StaleSince.IsZero() {

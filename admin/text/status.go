@@ -22,6 +22,7 @@ func Status(out io.Writer, s admin.Status, o Options) error {
 	writeNode(w, s, o)
 	writeClusters(w, s, o)
 	writeKernel(w, s, o)
+	writeProbe(w, s, o)
 	return w.Flush()
 }
 
@@ -30,13 +31,31 @@ func writeSummary(w *bufio.Writer, s admin.Status, o Options) {
 	if n := len(s.Problems); n > 0 {
 		verdict, st = plural(n, "problem"), severityStyle(s.Problems[0].Severity)
 	}
-	who := fmt.Sprintf("routed %s on %s (%s),", s.Node.Release, cmp.Or(s.Node.Address, s.Node.Address6), s.Node.Cluster)
-	up := fmt.Sprintf("up %s: ", age(s.At, s.Node.Started))
-	space := " "
-	if utf8.RuneCountInString(who+space+up+verdict) > width {
-		space = "\n" + indent
+	headline(w, o, st, verdict, fmt.Sprintf("up %s: ", age(s.At, s.Node.Started)),
+		fmt.Sprintf("routed %s on %s", s.Node.Release, cmp.Or(s.Node.Address, s.Node.Address6)), fmt.Sprintf("(%s),", s.Node.Cluster))
+}
+
+// headline writes some words and then, after its lead, the verdict, in as few lines as they fit in.
+func headline(w *bufio.Writer, o Options, st style, verdict, lead string, words ...string) {
+	at := 0
+	place := func(columns int) {
+		switch {
+		case at == 0:
+		case at+1+columns > width:
+			fmt.Fprint(w, "\n", indent)
+			at = len(indent)
+		default:
+			fmt.Fprint(w, " ")
+			at++
+		}
+		at += columns
 	}
-	fmt.Fprintln(w, who+space+up+o.paint(st, verdict))
+	for _, word := range words {
+		place(utf8.RuneCountInString(word))
+		fmt.Fprint(w, word)
+	}
+	place(utf8.RuneCountInString(lead + verdict))
+	fmt.Fprintln(w, lead+o.paint(st, verdict))
 }
 
 // addresses are the node's, IPv4 first.
@@ -126,63 +145,20 @@ func convergence(s admin.Status, o Options) string {
 
 func writeClusters(w *bufio.Writer, s admin.Status, o Options) {
 	section(w, o, "REMOTE CLUSTERS")
-	t := table{head: heads("CLUSTER", ">NODES", ">BLOCKS", ">STALE", ">ROUTES", ">INSTALLED", "NOT INSTALLED")}
+	t := table{head: heads("+CLUSTER", ">NODES", ">BLOCKS", ">STALE", ">ROUTES", ">INSTALLED", "NOT INSTALLED")}
 	for _, c := range s.Clusters {
-		all, stale := blocks(c)
-		sum := routes(c)
+		blocks, sum := c.BlockSum(), c.RouteSum()
 		t.add(
 			cell{text: c.Name},
 			cell{text: fmt.Sprintf("%d/%d", c.NodesUp, c.NodesKnown), right: true, style: goodIf(c.NodesUp == c.NodesKnown)},
-			cell{text: strconv.Itoa(all), right: true},
-			cell{text: strconv.Itoa(stale), right: true, style: warnIf(stale)},
+			cell{text: strconv.Itoa(blocks.Total()), right: true},
+			cell{text: strconv.Itoa(blocks.Stale), right: true, style: warnIf(blocks.Stale)},
 			cell{text: strconv.Itoa(sum.Wanted), right: true},
 			cell{text: strconv.Itoa(sum.Installed), right: true, style: goodIf(sum.Installed == sum.Wanted)},
-			cell{text: notInstalled(sum), style: bad},
+			cell{text: sum.NotInstalled(), style: bad},
 		)
 	}
 	t.write(w, o, indent)
-}
-
-func blocks(c admin.Cluster) (all, stale int) {
-	for _, b := range c.Blocks {
-		all += b.Fresh + b.Stale + b.Held
-		stale += b.Stale
-	}
-	return all, stale
-}
-
-// routes adds the families up.
-func routes(c admin.Cluster) admin.RouteCount {
-	var t admin.RouteCount
-	for _, r := range c.Routes {
-		t.Wanted += r.Wanted
-		t.Installed += r.Installed
-		t.Missing += r.Missing
-		t.Mismatched += r.Mismatched
-		t.Conflict += r.Conflict
-		t.Unresolved += r.Unresolved
-		t.Shadowed += r.Shadowed
-	}
-	return t
-}
-
-func notInstalled(r admin.RouteCount) string {
-	var parts []string
-	for _, one := range []struct {
-		n     int
-		state admin.RouteState
-	}{
-		{r.Shadowed, admin.RouteShadowed},
-		{r.Conflict, admin.RouteConflict},
-		{r.Unresolved, admin.RouteUnresolved},
-		{r.Mismatched, admin.RouteMismatched},
-		{r.Missing, admin.RouteMissing},
-	} {
-		if one.n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", one.n, one.state))
-		}
-	}
-	return cmp.Or(strings.Join(parts, ", "), "-")
 }
 
 func writeKernel(w *bufio.Writer, s admin.Status, o Options) {
@@ -191,7 +167,7 @@ func writeKernel(w *bufio.Writer, s admin.Status, o Options) {
 	field(w, "table", fmt.Sprintf("%d, proto %d, rules %s", k.Table, k.Protocol,
 		o.paint(goodIf(k.RulesPresent >= k.RulesWanted), fmt.Sprintf("%d/%d", k.RulesPresent, k.RulesWanted))))
 	if r := k.LastReconcile; !r.At.IsZero() {
-		field(w, "reconciled", fmt.Sprintf("%s ago (%s, took %s)", age(s.At, r.At), r.Kind, took(r.DurationSeconds)))
+		field(w, "reconciled", fmt.Sprintf("%s ago (%s, took %s)", age(s.At, r.At), r.Kind, admin.Took(r.DurationSeconds)))
 	}
 	field(w, "full compare", ago(s.At, k.LastResync))
 	writeGuard(w, s, o)
@@ -246,17 +222,6 @@ func since(now, t time.Time) string {
 		return "-"
 	}
 	return age(now, t)
-}
-
-// took writes a short duration with three digits at most: 450µs, 1.25ms, 2.3s.
-func took(s float64) string {
-	d := time.Duration(s * float64(time.Second))
-	for unit := time.Nanosecond; unit <= time.Second; unit *= 10 {
-		if d < 1000*unit {
-			return d.Round(unit).String()
-		}
-	}
-	return d.Round(time.Second).String()
 }
 
 func plural(n int, noun string) string {

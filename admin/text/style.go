@@ -3,6 +3,7 @@ package text
 // Options says how to write.
 type Options struct {
 	Colour bool // ANSI colours; the caller knows whether a terminal is there and whether NO_COLOR is set
+	Wrap   bool // of [Pairs]; the other pages are always wrapped
 }
 
 // style is how a piece of text looks (ECMA-48, SGR), when colour is asked for.

@@ -63,22 +63,42 @@ func pages(t *testing.T, o Options) map[string]string {
 	write("routes_ipv6", func(b *bytes.Buffer) error {
 		return Routes(b, longAddresses(t, load[admin.Routes](t, "routes.json")), o)
 	})
+	write("status_long", func(b *bytes.Buffer) error {
+		return Status(b, longNames(t, load[admin.Status](t, "status_degraded.json")), o)
+	})
+	write("peers_long", func(b *bytes.Buffer) error { return Peers(b, longNames(t, load[admin.Peers](t, "peers.json")), o) })
+	write("routes_long", func(b *bytes.Buffer) error { return Routes(b, longNames(t, load[admin.Routes](t, "routes.json")), o) })
+	write("why_long", func(b *bytes.Buffer) error { return Why(b, longNames(t, load[admin.Why](t, "why_broken.json")), o) })
 	write("routes_none", func(b *bytes.Buffer) error { return Routes(b, admin.Routes{}, o) })
 	return out
+}
+
+// longNames gives clusters and nodes names such as clouds give them, and devices the longest there are, on top of [longAddresses].
+func longNames[T any](t *testing.T, v T) T {
+	t.Helper()
+	return longAddresses(t, replaced(t, v, "cluster-1", "staging-us-east-1-kubernetes-platform-01",
+		"cluster-2", "production-eu-central-1-kubernetes-platform-02", "worker-", "ip-10-0-132-201.eu-central-1.compute.internal-",
+		`"eth0"`, `"bond0.1234-vlan"`, `"address":"9.111.255.21"`, `"address":"2001:db8:1234:5678:9abc:def0:1234:5621"`))
 }
 
 // longAddresses gives some of the addresses and blocks of an answer as many characters as they can have.
 func longAddresses[T any](t *testing.T, v T) T {
 	t.Helper()
+	const far = "2001:db8:1234:5678:9abc:def0:1234:"
+	return replaced(t, v,
+		`"address":"9.111.255.21"`, `"address6":"`+far+`5621"`, `"9.111.255.155"`, `"`+far+`5655"`, `"9.111.255.77"`, `"`+far+`5677"`,
+		"20.1.198.0/26", far+"5600/122", "10.1.77.64/26", far+"5640/122", "20.1.0.0/8", far+"0/112",
+	)
+}
+
+// replaced has other words in the JSON of an answer.
+func replaced[T any](t *testing.T, v T, words ...string) T {
+	t.Helper()
 	data, err := json.Marshal(v)
 	if err != nil {
 		t.Fatal(err)
 	}
-	const far = "2001:db8:1234:5678:9abc:def0:1234:"
-	text := strings.NewReplacer(
-		`"address":"9.111.255.21"`, `"address6":"`+far+`5621"`, `"9.111.255.155"`, `"`+far+`5655"`, `"9.111.255.77"`, `"`+far+`5677"`,
-		"20.1.198.0/26", far+"5600/122", "10.1.77.64/26", far+"5640/122", "20.1.0.0/8", far+"0/112",
-	).Replace(string(data))
+	text := strings.NewReplacer(words...).Replace(string(data))
 	var out T
 	if err := json.Unmarshal([]byte(text), &out); err != nil {
 		t.Fatal(err)
@@ -175,16 +195,6 @@ func TestWrap(t *testing.T) {
 	} {
 		if diff := cmp.Diff(tc.want, wrap(tc.text, tc.limit)); diff != "" {
 			t.Errorf("wrap(%q, %d): %s", tc.text, tc.limit, diff)
-		}
-	}
-}
-
-func TestTook(t *testing.T) {
-	for s, want := range map[float64]string{
-		0: "0s", 0.000451234: "451µs", 0.00125: "1.25ms", 0.0123456: "12.3ms", 2.3456: "2.35s", 75: "1m15s",
-	} {
-		if got := took(s); got != want {
-			t.Errorf("took(%v) = %q, want %q", s, got, want)
 		}
 	}
 }

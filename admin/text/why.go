@@ -11,11 +11,11 @@ import (
 // Why writes where the way to an address ends and what to do, then the whole way.
 func Why(out io.Writer, answer admin.Why, o Options) error {
 	w := bufio.NewWriter(out)
-	verdict := o.paint(good, "routed as wanted")
+	verdict, st := "routed as wanted", good
 	if b := answer.Broken(); b != nil {
-		verdict = o.paint(urgent, "not routed as wanted: "+b.Step)
+		verdict, st = "not routed as wanted: "+b.Step, urgent
 	}
-	fmt.Fprintf(w, "%s from %s (%s): %s\n", answer.Address, answer.Node.Address, answer.Node.Cluster, verdict)
+	headline(w, o, st, verdict, "", answer.Address.String(), fmt.Sprintf("from %s", answer.Node.Address), fmt.Sprintf("(%s):", answer.Node.Cluster))
 	for _, state := range []admin.StepState{admin.StepBroken, admin.StepWarning, admin.StepUnknown} {
 		for _, s := range answer.Steps {
 			if s.State == state {

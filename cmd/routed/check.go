@@ -2,11 +2,10 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"net/netip"
 	"strings"
-	"text/tabwriter"
 
+	"routed/admin/text"
 	"routed/bgp"
 	"routed/config"
 	"routed/peering"
@@ -33,17 +32,20 @@ func newCheckCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printMeaning(cmd.OutOrStdout(), path, l.cfg, r, answers)
+			out := cmd.OutOrStdout()
+			return text.Pairs(out, text.Options{Wrap: isTerminal(out)}, meaningOf(path, l.cfg, r, answers))
 		},
 	}
 	configFlag(cmd, &path)
 	return cmd
 }
 
-// printMeaning says in words what a daemon with this configuration would do.
-func printMeaning(out io.Writer, path string, cfg *config.Config, roster peering.Roster, answers apiAnswers) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	line := func(key, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", key, fmt.Sprintf(format, args...)) }
+// meaningOf says in words what a daemon with this configuration would do.
+func meaningOf(path string, cfg *config.Config, roster peering.Roster, answers apiAnswers) []text.Pair {
+	var out []text.Pair
+	line := func(key, format string, args ...any) {
+		out = append(out, text.Pair{Name: key, Value: fmt.Sprintf(format, args...)})
+	}
 
 	line("configuration", "%s is good", path)
 	line("this node", "%s of cluster %s, AS %d, router ID %s", join(cfg.Node.Addresses()), cfg.Cluster.Name, cfg.Cluster.ASN, cfg.Node.RouterID)
@@ -78,13 +80,14 @@ func printMeaning(out io.Writer, path string, cfg *config.Config, roster peering
 		}
 	}
 	line("routes", "table %d, protocol %d, %s on exit", cfg.Kernel.Table, cfg.Kernel.Protocol, cfg.Kernel.OnExit)
+	line("probes", "%s", probeMeaning(cfg))
 	line("metrics", "http://%s/metrics", cfg.Metrics.Listen)
 	line("admin socket", "%s", cfg.Admin.Socket)
 	line("state", "%s", cfg.State.Directory)
 	for _, warning := range warnings(cfg, roster) {
 		line("warning", "%s", warning)
 	}
-	return w.Flush()
+	return out
 }
 
 // warnings are what is not wrong but will not do, or is unwise.

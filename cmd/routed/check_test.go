@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"routed/admin/text"
 	"routed/config"
 )
 
@@ -16,7 +17,7 @@ func meaning(t *testing.T, cfg *config.Config) string {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	if err := printMeaning(&out, "routed.yaml", cfg, roster, nil); err != nil {
+	if err := text.Pairs(&out, text.Options{}, meaningOf("routed.yaml", cfg, roster, nil)); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()
@@ -62,5 +63,27 @@ func TestCheckShowsReflectors(t *testing.T) {
 	}
 	if strings.Contains(out, "\nwarning ") {
 		t.Errorf("two reflectors are no large mesh:\n%s", out)
+	}
+}
+
+// On a terminal what check says is broken between words, and piped it is not.
+func TestCheckFitsATerminal(t *testing.T) {
+	cfg := reflectedConfig(t)
+	roster, err := resolve(t, cfg, seedHost())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wrapped strings.Builder
+	if err := text.Pairs(&wrapped, text.Options{Wrap: true}, meaningOf("routed.yaml", cfg, roster, nil)); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(wrapped.String()) {
+		if len(line) > 81 {
+			t.Errorf("%d columns: %s", len(line)-1, line)
+		}
+	}
+	whole := meaning(t, cfg)
+	if wrapped.String() == whole || strings.Join(strings.Fields(wrapped.String()), " ") != strings.Join(strings.Fields(whole), " ") {
+		t.Errorf("the same words in other lines are wanted:\n%s\n%s", wrapped.String(), whole)
 	}
 }

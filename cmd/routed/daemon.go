@@ -16,6 +16,7 @@ import (
 	"routed/kernel"
 	"routed/metrics"
 	"routed/peering"
+	"routed/probe"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -59,6 +60,9 @@ type daemon struct {
 	guard      *guard.Keeper
 	speaker    *bgp.Speaker
 	loop       *meshLoop
+	prober     *probe.Prober
+	targets    *probeTargets
+	host       hostChecks
 	begun      chan struct{} // closed when the mesh has been seeded and its loop is about to run
 	timings    *metrics.Timings
 }
@@ -85,6 +89,9 @@ func newDaemon(path string, l *loaded, roster peering.Roster, log *slog.Logger, 
 	d.guard = guard.NewKeeper(guardConfig(cfg, log))
 	d.loop.onRoster = func(r peering.Roster) { d.guard.Set(guardState(cfg, r)) }
 	d.loop.onRoster(roster)
+	d.prober, d.targets = probe.New(proberConfig(cfg, log)), newProbeTargets()
+	d.loop.onRoutes = d.targets.follows
+	d.reprobe(cfg)
 	return d, nil
 }
 
@@ -122,8 +129,11 @@ func (d *daemon) serve(ctx context.Context, cfg *config.Config) error {
 		return kernel.WatchLocalBlocks(ctx, cfg.Cluster.PodCIDRs, d.log, d.loop.evidence)
 	}))
 	g.Go(named("mesh", func() error { return d.startMesh(ctx) }))
+	g.Go(named("probe", func() error { return d.prober.Run(ctx) }))
+	g.Go(named("probe", func() error { return d.feedProber(ctx) }))
 	g.Go(named("admin", func() error { return admin.NewServer(cfg.Admin.Socket, d, d.log).Serve(ctx, socket) }))
 	g.Go(named("metrics", func() error { return d.serveMetrics(ctx, cfg) }))
+	g.Go(named("host", func() error { return d.watchHost(ctx) }))
 	g.Go(named("files", func() error { return d.files.Run(ctx) }))
 	g.Go(named("reload", func() error { return d.reloads(ctx) }))
 	g.Go(named("watchdog", func() error { return d.notify.watch(ctx, d.alive, d.statusLine) }))

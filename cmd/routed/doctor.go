@@ -9,7 +9,9 @@ import (
 	"routed/bgp"
 	"routed/config"
 	"routed/doctor"
+	"routed/kernel"
 	"routed/peering/roster"
+	"routed/snat"
 
 	"github.com/spf13/cobra"
 )
@@ -28,6 +30,15 @@ func newDoctorCommand() *cobra.Command {
 	configFlag(cmd, &path)
 	outputFlag(cmd, &output)
 	return cmd
+}
+
+// doctorSources are where this host is read from.
+func doctorSources(cfg *config.Config, fib *kernel.Netlink) doctor.Sources {
+	proc := os.DirFS("/proc")
+	return doctor.Sources{
+		Config: cfg, Owned: kernelConfig(cfg, nil, nil), FIB: fib, Proc: proc, UID: os.Geteuid(),
+		NAT: snat.Host{Proc: proc, Programs: []string{"/usr/sbin", "/sbin"}}.Read, Neighbors: fib.Neighbors,
+	}
 }
 
 // keyRoom is about the peers that a daemon would start with: a list that comes from an API is the one that was kept.
@@ -58,7 +69,7 @@ func runDoctor(cmd *cobra.Command, path, output string) error {
 		return err
 	}
 	defer fib.Close()
-	host := doctor.Look(cmd.Context(), cfg, kernelConfig(cfg, nil, nil), fib, os.DirFS("/proc"), os.Geteuid())
+	host := doctor.Look(cmd.Context(), doctorSources(cfg, fib))
 	host.KeyRoom.Value, host.KeyRoom.Err = keyRoom(cmd.Context(), cfg, fib)
 	report := doctor.Examine(host)
 	out := cmd.OutOrStdout()

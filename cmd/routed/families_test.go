@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"routed/admin/text"
 	"routed/bgp"
 	"routed/config"
 	"routed/guard"
@@ -197,7 +198,7 @@ func TestCheckOfBothFamilies(t *testing.T) {
 			cfg := family(t, bothPods, bothNode, "dial: '127.0.0.1:179'", tc.remote, tc.hosts)
 			r, err := resolve(t, cfg, twoFamilies())
 			var out strings.Builder
-			if err = errors.Join(err, printMeaning(&out, "routed.yaml", cfg, r, nil)); err != nil {
+			if err = errors.Join(err, text.Pairs(&out, text.Options{}, meaningOf("routed.yaml", cfg, r, nil))); err != nil {
 				t.Fatal(err)
 			}
 			for _, want := range tc.want {

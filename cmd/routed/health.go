@@ -54,15 +54,16 @@ func notReady(k kernel.Status, mesh peering.Status) error {
 	case !mesh.OwnKnown:
 		return errors.New("this node's own blocks are not known yet: waiting for the local BIRD")
 	case !mesh.Converged:
-		waiting := 0
+		waiting, all := 0, 0
 		for _, c := range mesh.Clusters {
+			all += len(c.Peers)
 			for _, p := range c.Peers {
 				if !p.Up || !p.EndOfRIB.Has(p.Negotiated) {
 					waiting++
 				}
 			}
 		}
-		return fmt.Errorf("the first convergence is not over: %d peers have not sent their End-of-RIB", waiting)
+		return fmt.Errorf("the first convergence is not over: no End-of-RIB yet from %d of %d peers", waiting, all)
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"routed/admin"
+	"routed/admin/text"
 	"routed/kernel"
 	"routed/peering"
 	"routed/peering/roster"
@@ -301,7 +302,7 @@ func TestCheckAsksTheAPIs(t *testing.T) {
 			return "", err
 		}
 		var out strings.Builder
-		err = printMeaning(&out, r.config, l.cfg, who, answers)
+		err = text.Pairs(&out, text.Options{}, meaningOf(r.config, l.cfg, who, answers))
 		return out.String(), err
 	}
 	for _, step := range []struct {

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"time"
 
@@ -14,9 +13,9 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// newLogger makes the process's log: zap behind slog, so that GoBGP's lines and ours come out alike. Equal lines are
-// bounded: of one message, a hundred a second and then every hundredth.
-func newLogger(w io.Writer, format string, level zap.AtomicLevel) (*slog.Logger, error) {
+// newLogger makes the process's log: zap behind slog, so that GoBGP's lines and ours come out alike. The lines
+// of each event are bounded; of debug lines, those of one message: a hundred a second, and then every hundredth.
+func newLogger(w io.Writer, format string, level zap.AtomicLevel) (*eventBound, error) {
 	enc := zap.NewProductionEncoderConfig()
 	enc.TimeKey, enc.MessageKey = "time", "msg"
 	enc.EncodeTime = zapcore.RFC3339NanoTimeEncoder
@@ -31,8 +30,8 @@ func newLogger(w io.Writer, format string, level zap.AtomicLevel) (*slog.Logger,
 		return nil, fmt.Errorf("--log-format %q: must be json or console", format)
 	}
 	core := zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level)
-	core = zapcore.NewSamplerWithOptions(core, time.Second, 100, 100)
-	return slog.New(zapslog.NewHandler(core)), nil
+	sampled := zapcore.NewSamplerWithOptions(core, time.Second, 100, 100)
+	return newEventBound(zapslog.NewHandler(core), zapslog.NewHandler(sampled)), nil
 }
 
 // logLevel is how much is logged: what the flag says, else what the configuration in force says.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net/netip"
 	"time"
@@ -40,7 +41,8 @@ type meshLoop struct {
 	fib     fib
 	log     *slog.Logger
 
-	onRoster func(peering.Roster) // told of every new roster; must not block; nil: nobody
+	onRoster func(peering.Roster)        // told of every new roster; must not block; nil: nobody
+	onRoutes func([]peering.RouteChange) // told of every change of the wanted routes; likewise
 
 	updates  chan peering.Update // from the speaker; it waits when the loop is busy
 	evidence chan []netip.Prefix // this node's own blocks as the kernel shows them
@@ -117,6 +119,9 @@ func (l *meshLoop) act(ctx context.Context, ch peering.Changes, arrived time.Tim
 			}
 		}
 		l.fib.Set(changes)
+		if l.onRoutes != nil {
+			l.onRoutes(ch.Routes)
+		}
 	}
 	if ch.OwnChanged {
 		l.told.advertised = false
@@ -207,6 +212,33 @@ func (l *meshLoop) do(ctx context.Context, f func(now time.Time)) error {
 	}
 	<-done // the loop runs what it took
 	return nil
+}
+
+// routesAtOnce is how many routes are copied in one turn of the loop: less than a millisecond.
+const routesAtOnce = 2000
+
+// routes copies all wanted routes, a piece at each turn of the loop: what happens meanwhile is not kept waiting.
+func (l *meshLoop) routes(ctx context.Context) ([]peering.RouteStatus, error) {
+	next, stop := iter.Pull(l.mesh.Routes())
+	defer stop()
+	var out []peering.RouteStatus
+	piece := make([]peering.RouteStatus, 0, routesAtOnce) // out grows outside the loop
+	for more := true; more; {
+		piece = piece[:0]
+		err := l.do(ctx, func(time.Time) {
+			for len(piece) < routesAtOnce && more {
+				var r peering.RouteStatus
+				if r, more = next(); more {
+					piece = append(piece, r)
+				}
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, piece...)
+	}
+	return out, nil
 }
 
 // logEvent writes one event of the mesh as one line.

@@ -216,3 +216,43 @@ func TestQuestionsAfterTheEnd(t *testing.T) {
 		t.Errorf("do after the end: %v", err)
 	}
 }
+
+// The routes are copied while blocks come and go: those that stay are there once each.
+func TestRoutesInPieces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, _ := startLoop(t, nil)
+		const count = 4096
+		block := func(i int) netip.Prefix {
+			return netip.PrefixFrom(netip.AddrFrom4([4]byte{20, 1, byte(i >> 4), byte(i << 4)}), 28)
+		}
+		var all []peering.Announcement
+		for i := range count {
+			all = append(all, announce(testNode, block(i))...)
+		}
+		l.feed(peering.Update{Peer: testNode, Session: peering.SessionUp, Families: peering.IPv4})
+		l.feed(peering.Update{Peer: testNode, Announce: all})
+		synctest.Wait()
+		go func() {
+			for i := 0; i < count; i += 2 {
+				l.feed(peering.Update{Peer: testNode, Withdraw: []netip.Prefix{block(i)}})
+			}
+		}()
+		routes, err := l.routes(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := map[netip.Prefix]int{}
+		for _, r := range routes {
+			seen[r.Prefix]++
+		}
+		for i := range count {
+			if n := seen[block(i)]; n > 1 || i%2 == 1 && n == 0 {
+				t.Fatalf("%s is there %d times", block(i), n)
+			}
+		}
+		synctest.Wait()
+		if routes, err = l.routes(t.Context()); err != nil || len(routes) != count/2 {
+			t.Errorf("%d routes, %v", len(routes), err)
+		}
+	})
+}

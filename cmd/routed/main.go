@@ -75,6 +75,7 @@ func newRootCommand() *cobra.Command {
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
 	}
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp) // no argument of ours is a file
 	root.AddCommand(
 		newRunCommand(), newCheckCommand(), newStatusCommand(), newPeersCommand(), newRoutesCommand(), newWhyCommand(),
 		newPlanCommand(), newDoctorCommand(), newCalicoCommand(), newICPCommand(), newFlushCommand(), newVersionCommand(),

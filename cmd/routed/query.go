@@ -34,13 +34,13 @@ func (f *queryFlags) register(cmd *cobra.Command) {
 	}
 	cmd.Flags().StringVar(&f.socket, "socket", socket, "the daemon's admin socket; $ROUTED_SOCKET")
 	outputFlag(cmd, &f.output)
-	_ = cmd.MarkFlagFilename("socket")
+	_ = cmd.RegisterFlagCompletionFunc("socket", cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault)) // a file
 }
 
 // outputFlag is --output of the commands that print text or JSON.
 func outputFlag(cmd *cobra.Command, output *string) {
 	cmd.Flags().StringVarP(output, "output", "o", "text", "text or json")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	completeWords(cmd, "output", "text", "json")
 }
 
 func checkOutput(output string) error {
@@ -88,13 +88,26 @@ func show[T any](
 
 func newStatusCommand() *cobra.Command {
 	var f queryFlags
+	var w watchFlags
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show how this node is, problems first",
 		Long: "Shows how this node is, problems first.\n\n" +
-			"Exit status: 0 healthy, 1 there are problems, 2 the daemon is not reachable.",
+			"With --watch it looks again and again, also while the daemon restarts, until Ctrl-C or SIGTERM: on a terminal each\n" +
+			"picture is written over the one before; elsewhere they follow each other, in JSON a line each.\n\n" +
+			"Exit status: 0 healthy, 1 there are problems, 2 the daemon is not reachable; with --watch, what the last look found.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := w.check(cmd); err != nil {
+				return err
+			}
+			if w.watch {
+				client, err := f.client()
+				if err != nil {
+					return err
+				}
+				return watchStatus(cmd.Context(), w.interval, client.Status, newView(cmd, &f))
+			}
 			s, err := show(cmd, &f, func(ctx context.Context, c *admin.Client) (admin.Status, error) { return c.Status(ctx) }, text.Status)
 			if err == nil && s.Degraded() {
 				err = &exitError{code: exitFailed}
@@ -103,6 +116,7 @@ func newStatusCommand() *cobra.Command {
 		},
 	}
 	f.register(cmd)
+	w.register(cmd)
 	return cmd
 }
 
@@ -162,5 +176,6 @@ func newRoutesCommand() *cobra.Command {
 	}
 	f.register(cmd)
 	cmd.Flags().StringVar(&cluster, "cluster", "", "only the routes to this remote cluster")
+	_ = cmd.RegisterFlagCompletionFunc("cluster", f.completeCluster)
 	return cmd
 }

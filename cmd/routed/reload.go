@@ -88,6 +88,7 @@ func (d *daemon) enforce(ctx context.Context, l *loaded) error {
 		d.loop.setRetention(ctx, now, l.cfg.Mesh.Retention)
 		d.loop.mesh.SetServiceCIDRs(l.cfg.Cluster.ServiceCIDRs)
 		d.loop.setRoster(ctx, now, r)
+		d.reprobe(l.cfg)
 	})
 	if err != nil {
 		return err

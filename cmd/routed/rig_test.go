@@ -24,13 +24,14 @@ import (
 	"routed/kernel"
 	"routed/metrics"
 	"routed/peering"
+	"routed/probe"
 )
 
 // rig is a daemon from the configuration down to the mesh loop, on a host that is made up: no kernel, no sockets, and a
 // speaker that counts the sessions it is told to touch.
 type rig struct {
 	*daemon
-	t       *testing.T
+	t       testing.TB
 	dir     string
 	config  string // path
 	state   string // path
@@ -61,11 +62,11 @@ remotes:
 `
 
 // newRig writes a configuration into a directory of its own, `hosts` beside it, and makes a daemon of it.
-func newRig(t *testing.T, nodes string) *rig {
-	t.Helper()
-	dir := t.TempDir()
+func newRig(tb testing.TB, nodes string) *rig {
+	tb.Helper()
+	dir := tb.TempDir()
 	r := &rig{
-		t: t, dir: dir, config: filepath.Join(dir, "routed.yaml"), state: filepath.Join(dir, "state"),
+		t: tb, dir: dir, config: filepath.Join(dir, "routed.yaml"), state: filepath.Join(dir, "state"),
 		speaker: &touching{touched: map[netip.Addr]int{}, peers: map[netip.Addr]peering.Peer{}}, kernel: &wanting{routes: map[netip.Prefix]netip.Addr{}},
 		host: &madeUp{links: seedHost().links}, hups: make(chan os.Signal, 1), quiet: 5 * time.Millisecond,
 	}
@@ -105,6 +106,9 @@ func (r *rig) start(left ...kernel.Route) *rig {
 	// For what Status asks of them; none ever runs.
 	r.reconciler, r.timings = kernel.NewReconciler(kernel.Config{}, nil), metrics.NewTimings()
 	r.guard = guard.NewKeeper(guardConfig(l.cfg, log))
+	r.prober, r.targets = probe.New(proberConfig(l.cfg, log)), newProbeTargets()
+	r.loop.onRoutes = r.targets.follows
+	r.reprobe(l.cfg)
 	if r.daemon.speaker, err = bgp.NewSpeaker(speakerConfig(l.cfg, log)); err != nil {
 		r.t.Fatal(err)
 	}

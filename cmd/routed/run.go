@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"sync"
 
 	"routed/config"
 	"routed/peering"
@@ -26,17 +27,25 @@ func newRunCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			log, err := newLogger(cmd.ErrOrStderr(), format, atomic)
+			bound, err := newLogger(cmd.ErrOrStderr(), format, atomic)
 			if err != nil {
 				return err
 			}
 			lvl := logLevel{AtomicLevel: atomic, fixed: cmd.Flags().Changed("log-level")}
-			return runDaemon(cmd.Context(), path, log, lvl)
+			bounding, stop := context.WithCancel(context.WithoutCancel(cmd.Context()))
+			var wg sync.WaitGroup
+			wg.Go(func() { bound.run(bounding) })
+			err = runDaemon(cmd.Context(), path, slog.New(bound), lvl)
+			stop()
+			wg.Wait()
+			return err
 		},
 	}
 	configFlag(cmd, &path)
 	cmd.Flags().StringVar(&format, "log-format", defaultLogFormat(), "json or console")
 	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error; wins over log.level of the configuration")
+	completeWords(cmd, "log-format", "json", "console")
+	completeWords(cmd, "log-level", "debug", "info", "warn", "error")
 	return cmd
 }
 

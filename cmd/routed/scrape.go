@@ -7,6 +7,7 @@ import (
 
 	"routed/config"
 	"routed/metrics"
+	"routed/page"
 	"routed/peering"
 )
 
@@ -19,9 +20,13 @@ func (d *daemon) serveMetrics(ctx context.Context, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
+	status, err := page.NewHandler(page.Config{Read: d.look, Within: turnWithin, Log: d.log})
+	if err != nil {
+		return err
+	}
 	return metrics.NewServer(metrics.ServerConfig{
 		Listen: cfg.Metrics.Listen.String(), WebConfigFile: cfg.Metrics.WebConfigFile,
-		Registry: registry, Build: build, Log: d.log,
+		Registry: registry, Page: status, Log: d.log,
 		Healthy: func() error { return d.alive(ctx) },
 		Ready:   func() error { return d.ready(ctx) },
 	}).Run(ctx)
@@ -41,8 +46,10 @@ func (d *daemon) snapshot(ctx context.Context) (metrics.Snapshot, error) {
 		Advertised: advertised(mesh),
 		Kernel:     d.reconciler.Status(),
 		Guard:      d.guard.Status(),
+		Probe:      d.prober.Status(),
 		Reload:     metrics.Reload{Successful: reload.LastReloadOK, LastSuccessAt: reload.LastSuccessAt},
 		Rosters:    d.rosterNumbers(time.Now()),
+		HostChecks: d.host.numbers(),
 	}, nil
 }
 

@@ -34,7 +34,12 @@ func (d *daemon) Status(ctx context.Context) (admin.Status, error) {
 	if err != nil {
 		return admin.Status{}, err
 	}
-	cfg, k, speaker := d.settings.config(), d.reconciler.Status(), d.speaker.Status()
+	return d.statusOf(mesh, d.speaker.Status()), nil
+}
+
+// statusOf is the daemon at this moment, with pictures of the mesh and of its sessions.
+func (d *daemon) statusOf(mesh peering.Status, speaker bgp.Status) admin.Status {
+	cfg, k := d.settings.config(), d.reconciler.Status()
 	sessions := sessionsByPeer(speaker)
 	last := d.timings.Last()
 	s := admin.Status{
@@ -45,11 +50,13 @@ func (d *daemon) Status(ctx context.Context) (admin.Status, error) {
 			RetentionSeconds: cfg.Mesh.Retention.Seconds(), OwnBlocks: admin.OwnBlocksFrom(mesh.Own),
 			ConvergeBefore: d.convergeBefore(cfg, mesh), ConvergedBy: convergedBy(mesh),
 		},
-		BIRD:     []admin.Peer{},
-		Clusters: []admin.Cluster{},
-		Kernel:   admin.KernelFrom(k, cfg.Kernel.Table, cfg.Kernel.Protocol),
-		Guard:    admin.GuardFrom(d.guard.Status()),
-		Config:   d.settings.status(),
+		BIRD:       []admin.Peer{},
+		Clusters:   []admin.Cluster{},
+		HostChecks: d.host.status(),
+		Kernel:     admin.KernelFrom(k, cfg.Kernel.Table, cfg.Kernel.Protocol),
+		Guard:      admin.GuardFrom(d.guard.Status()),
+		Probe:      admin.ProbeFrom(d.prober.Status()),
+		Config:     d.settings.status(),
 	}
 	s.KeysRefused, s.KeyRefusal = keysRefused(speaker)
 	s.Kernel.LastReconcile = admin.Reconcile{Kind: last.Kind, At: last.At, DurationSeconds: last.Took.Seconds()}
@@ -68,7 +75,7 @@ func (d *daemon) Status(ctx context.Context) (admin.Status, error) {
 		s.NotReady = err.Error()
 	}
 	s.Ready = s.NotReady == ""
-	return s, nil
+	return s
 }
 
 func (d *daemon) nodeStatus(cfg *config.Config) admin.Node {
@@ -107,7 +114,12 @@ func (d *daemon) Peers(ctx context.Context) (admin.Peers, error) {
 	if err != nil {
 		return admin.Peers{}, err
 	}
-	sessions := sessionsByPeer(d.speaker.Status())
+	return peersOf(mesh, d.speaker.Status()), nil
+}
+
+// peersOf lists every session, with pictures of the mesh and of its sessions.
+func peersOf(mesh peering.Status, speaker bgp.Status) admin.Peers {
+	sessions := sessionsByPeer(speaker)
 	out := admin.Peers{At: time.Now(), Peers: []admin.Peer{}}
 	for _, p := range mesh.BIRD {
 		out.Peers = append(out.Peers, peerStatus(p, sessions))
@@ -117,7 +129,20 @@ func (d *daemon) Peers(ctx context.Context) (admin.Peers, error) {
 			out.Peers = append(out.Peers, peerStatus(p, sessions))
 		}
 	}
-	return out, nil
+	return out
+}
+
+// look is what the status page shows: the status and the sessions, of one moment.
+func (d *daemon) look(ctx context.Context) (admin.Status, admin.Peers, error) {
+	if !d.reconciler.Status().Adopted {
+		return admin.Status{}, admin.Peers{}, errNotAdopted
+	}
+	mesh, err := d.meshStatus(ctx)
+	if err != nil {
+		return admin.Status{}, admin.Peers{}, err
+	}
+	speaker := d.speaker.Status()
+	return d.statusOf(mesh, speaker), peersOf(mesh, speaker), nil
 }
 
 // Routes answers GET /v1/routes: what the mesh wants, joined with how it stands in the kernel.
@@ -125,8 +150,8 @@ func (d *daemon) Routes(ctx context.Context, clusterName string) (iter.Seq[admin
 	if clusterName != "" && !d.settings.hasRemote(clusterName) {
 		return nil, fmt.Errorf("%w: remotes has no %q", admin.ErrUnknownCluster, clusterName)
 	}
-	var wanted []peering.RouteStatus
-	if err := d.loop.do(ctx, func(time.Time) { wanted = d.loop.mesh.Routes() }); err != nil {
+	wanted, err := d.loop.routes(ctx)
+	if err != nil {
 		return nil, err
 	}
 	if clusterName != "" {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"net/netip"
-	"os"
 	"time"
 
 	"routed/admin"
@@ -37,25 +36,18 @@ func (d *daemon) survey(ctx context.Context, cfg *config.Config, f *why.Facts) {
 		r := f.Mesh.Routes[0]
 		want = kernel.Route{Prefix: r.Prefix, NextHop: r.NextHop, Group: r.Cluster}
 	}
-	f.Kernel, f.KernelErr = kernel.SurveyPath(ctx, owned, d.netlink, f.Address, want)
+	if t, probed := d.prober.Target(want.NextHop); probed {
+		f.Probe, f.PodMTU = &t, d.prober.PodMTU()
+	}
+	f.Kernel, f.KernelErr = kernel.SurveyPath(ctx, owned, d.netlink, f.Address, want, cfg.RemotePodCIDRs())
 	if !want.NextHop.IsValid() {
 		return
 	}
 	if f.Kernel.Wanted.State != kernel.StateInstalled {
-		f.Failure = d.failure(want.Prefix)
+		r, _ := d.reconciler.Route(want.Prefix)
+		f.Failure = r.Err
 	}
-	f.Findings = doctor.ExaminePath(doctor.LookOnPath(
-		ctx, owned, d.netlink, os.DirFS("/proc"), cfg.RemotePodCIDRs(), f.Address, f.Kernel.Link.Name))
-}
-
-// failure is why the reconciler has not brought a route into the kernel.
-func (d *daemon) failure(prefix netip.Prefix) string {
-	for _, r := range d.reconciler.Routes() {
-		if r.Route.Prefix == prefix {
-			return r.Err
-		}
-	}
-	return ""
+	f.Findings = doctor.ExaminePath(doctor.LookOnPath(ctx, doctorSources(cfg, d.netlink), f.Address, f.Kernel, f.KernelErr))
 }
 
 // fillReasons says why sessions are down, where the speaker knows better than the mesh.

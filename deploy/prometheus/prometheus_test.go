@@ -20,6 +20,7 @@ import (
 	"routed/lab"
 	"routed/metrics"
 	"routed/peering"
+	"routed/probe"
 )
 
 func TestMain(m *testing.M) {
@@ -80,7 +81,7 @@ func scrape(t *testing.T) string {
 	}
 	fine := func() error { return nil }
 	srv := metrics.NewServer(metrics.ServerConfig{
-		Registry: registry, Build: build, Log: slog.New(slog.DiscardHandler), Healthy: fine, Ready: fine,
+		Registry: registry, Page: http.NotFoundHandler(), Log: slog.New(slog.DiscardHandler), Healthy: fine, Ready: fine,
 	})
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -122,5 +123,19 @@ func snapshot() metrics.Snapshot {
 		Kernel:  kernel.Status{Errors: []kernel.ErrorCount{{Op: "add", Errno: "EINVAL", Count: 1}}},
 		Guard:   guard.Status{Mode: guard.Auto, Condition: guard.Active},
 		Rosters: []metrics.Roster{{Cluster: "cluster-2"}},
+		Probe:   probes(),
+
+		HostChecks: []metrics.HostCheck{{Check: "masquerade", Good: 1}},
+	}
+}
+
+func probes() probe.Status {
+	hop := netip.MustParseAddr("9.111.255.77")
+	return probe.Status{
+		Settings: probe.Settings{Interval: 30 * time.Second}, Round: 30 * time.Second, PodMTU: 1480,
+		Targets: []probe.TargetStatus{{
+			Target: probe.Target{Addr: hop, Kind: probe.NextHop, Cluster: "cluster-2", NextHop: hop},
+			State:  probe.Answering, Success: true, RTT: time.Millisecond, MTU: 1500,
+		}},
 	}
 }

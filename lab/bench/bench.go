@@ -101,6 +101,9 @@ func (b *bench) run(ctx context.Context) error {
 			}
 		}
 	}
+	if b.has(partScrape) {
+		try("routed, scrapes", func() error { return b.scrapes(ctx) })
+	}
 	if b.has(partFlush) {
 		for i := range b.runs {
 			try(fmt.Sprintf("flush, run %d", i+1), func() error { return b.flushes(ctx) })

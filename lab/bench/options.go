@@ -25,11 +25,15 @@ const (
 
 	partSessions   part = "sessions"
 	partReflectors part = "reflectors"
+	partScrape     part = "scrape"
 )
 
 func allParts() []part {
-	return append(oneNodeParts(), partSessions, partReflectors)
+	return append(oneNodeParts(), scaleParts()...)
 }
+
+// scaleParts have many sessions, or reflectors.
+func scaleParts() []part { return []part{partSessions, partReflectors, partScrape} }
 
 // oneNodeParts have one session, with one node; what is measured unless something else is asked for.
 func oneNodeParts() []part {
@@ -66,7 +70,7 @@ func parseOptions(args []string) (options, error) {
 	fs.StringVar(&o.routed, "routed", filepath.Join("bin", "routed"), "the routed to measure")
 	fs.StringVar(&o.out, "out", "", "a file for the results as well; the standard output has them always")
 	fs.BoolVar(&quick, "quick", false, "less of everything: below three minutes, and less to be believed")
-	parts := fs.String("parts", joinParts(oneNodeParts()), "what to measure, comma-separated; also "+joinParts([]part{partSessions, partReflectors}))
+	parts := fs.String("parts", joinParts(oneNodeParts()), "what to measure, comma-separated; also "+joinParts(scaleParts()))
 	sessions := fs.String("sessions", "200,1000", "numbers of nodes to have a session with each, comma-separated; 200 with -quick")
 	names := fs.String("competitors", "routed,bird1.6,bird2,frr", "whom to measure, comma-separated")
 	fs.IntVar(&o.routes, "routes", 100_000, "size of the large table, and of that of two reflectors; 10,000 with -quick")

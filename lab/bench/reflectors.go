@@ -12,15 +12,15 @@ import (
 func reflectedFeed(reflector netip.Addr, n int) []byte {
 	var out []byte
 	for i := range n / blocksPerNode {
-		out = append(out, reflectedMessages(nodeBlocks(i), nodeAddr(i), reflector)...)
+		out = append(out, reflectedMessages(nodeBlocks(i, blocksPerNode), nodeAddr(i), reflector)...)
 	}
 	return append(out, endOfRIB()...)
 }
 
-// nodeBlocks are the blocks of the node with a number.
-func nodeBlocks(i int) (all []netip.Prefix) {
-	for j := range blocksPerNode {
-		all = append(all, block(i*blocksPerNode+j))
+// nodeBlocks are the blocks of the node with a number, when each has so many.
+func nodeBlocks(i, each int) (all []netip.Prefix) {
+	for j := range each {
+		all = append(all, block(i*each+j))
 	}
 	return all
 }

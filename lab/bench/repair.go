@@ -39,8 +39,12 @@ func (r *rig) deletion(p netip.Prefix) string {
 
 // repairOne deletes one route and measures from the kernel's delete event to its add event.
 func (b *bench) repairOne(ctx context.Context, r *rig, m *monitor, size int) error {
-	what := metricRepairOne(size)
-	for range b.repetitions(r) {
+	return b.repairSome(ctx, r, m, metricRepairOne(size), size, b.repetitions(r))
+}
+
+// repairSome does so several times.
+func (b *bench) repairSome(ctx context.Context, r *rig, m *monitor, what metric, size, times int) error {
+	for range times {
 		if err := restBefore(ctx, r); err != nil {
 			return err
 		}

@@ -61,6 +61,8 @@ func (p part) heading() string {
 		return "(g) A session with every node"
 	case partReflectors:
 		return "(h) Two route reflectors, each with all routes"
+	case partScrape:
+		return "(i) Looking on, with a session with every node"
 	default:
 		return string(p)
 	}
@@ -166,6 +168,9 @@ func (b *bench) promises() []hold {
 	if b.has(partReflectors) {
 		all = append(all, reflectorHolds(b.results, b.routes)...)
 	}
+	if b.has(partScrape) {
+		all = append(all, scrapeHolds(b.results, b.routes)...)
+	}
 	return all
 }
 
@@ -180,6 +185,9 @@ func (b *bench) writeMethod(s *strings.Builder) {
 	}
 	if b.has(partSessions) || b.has(partReflectors) {
 		fmt.Fprintf(s, scaleText, b.idle, connectRetry, dialLate, backWatch, lossWatch)
+	}
+	if b.has(partScrape) {
+		fmt.Fprintf(s, scrapeText, thousands(slices.Max(b.sessions)))
 	}
 }
 
@@ -215,4 +223,8 @@ const scaleText = `- (g) The nodes are one process with an address each, permane
 - (h) Each reflector has every node's five blocks in an UPDATE of their own, with the node as next hop and ORIGINATOR_ID. Both begin when both sessions are up, so
   that nobody's dialling is in the figures. Memory and processor time are read when the daemon has come to rest. Each loss is watched for %[5]s:
   what has not been removed by then is not counted.
+`
+
+const scrapeText = `- (i) The nodes are those of (g), %s of them, and have all the routes between them. An answer is that to one request over a connection that stays, until its last
+  byte is read; answers are not compressed. Repairs are those of (b), by turns while nobody asks, and while one client asks for the same page again and again without a rest.
 `

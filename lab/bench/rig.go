@@ -131,7 +131,7 @@ func (r *rig) listensAt() netip.AddrPort { return netip.AddrPortFrom(r.site.rece
 
 // beginBIRD opens the session of the receiver's BIRD, which has one block and speaks from within the node.
 func (r *rig) beginBIRD(ctx context.Context) error {
-	err := inside(r.ns, func() (err error) {
+	err := r.ns.Do(func() (err error) {
 		r.bird, err = dialSpeaker(ctx, r.site.receiver.Addr(), netip.AddrPortFrom(loopback(), r.port))
 		return err
 	})

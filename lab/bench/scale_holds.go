@@ -64,3 +64,18 @@ func beside(r *results, m metric) string {
 	}
 	return strings.Join(words, ", ")
 }
+
+// scrapeHolds judges what it costs to look on. A repair may take longer by what the processor does at the same time, not by
+// waiting for an answer's end.
+func scrapeHolds(r *results, routes int) []hold {
+	const us, scrape = "routed", "/metrics"
+	answer := r.of(metricAnswer(scrape, routes), us)
+	return []hold{
+		{text: "(i) a scrape, 99th percentile", value: answer.quantile(0.99), limit: 50, strict: true, unit: " ms"},
+		{
+			text:  "(i) one deleted while somebody scrapes all the time, to that while nobody does",
+			value: r.of(metricRepairAsked(scrape, routes), us).median() / r.of(metricRepairQuiet(scrape, routes), us).median(),
+			limit: 2, unit: "x",
+		},
+	}
+}

@@ -20,6 +20,9 @@ func goodScale() *results {
 	for i := range 2 {
 		r.add(metricReflectedLost(testLarge, i+1), "routed", 0)
 	}
+	r.add(metricAnswer("/metrics", testLarge), "routed", 49)
+	r.add(metricRepairQuiet("/metrics", testLarge), "routed", 0.1)
+	r.add(metricRepairAsked("/metrics", testLarge), "routed", 0.2)
 	return r
 }
 
@@ -27,12 +30,12 @@ func scaleHolds(r *results) (all []hold) {
 	for n := range sessionPromises() {
 		all = append(all, sessionHolds(r, n)...)
 	}
-	return append(all, reflectorHolds(r, testLarge)...)
+	return append(append(all, reflectorHolds(r, testLarge)...), scrapeHolds(r, testLarge)...)
 }
 
 func TestScaleHolds(t *testing.T) {
 	all := scaleHolds(goodScale())
-	if len(all) != 9 {
+	if len(all) != 11 {
 		t.Errorf("%d promises: %v", len(all), all)
 	}
 	for _, h := range all {
@@ -57,6 +60,8 @@ func TestScaleHoldsBroken(t *testing.T) {
 		"two reflectors, peak memory":            {metricReflectedPeak(testLarge), 200},
 		"two reflectors, lost with 1":            {metricReflectedLost(testLarge, 1), 1},
 		"routes of two reflectors, lost with 2 ": {metricReflectedLost(testLarge, 2), 1},
+		"a scrape":                               {metricAnswer("/metrics", testLarge), 50},
+		"while somebody scrapes":                 {metricRepairAsked("/metrics", testLarge), 0.21},
 	} {
 		r := goodScale()
 		r.data[broken.m]["routed"] = samples{broken.to}

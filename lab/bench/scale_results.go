@@ -51,3 +51,15 @@ func metricReflectedCPU(routes int) metric { return ofReflectors(routes, "proces
 func metricReflectedLost(routes, reflectors int) metric {
 	return ofReflectors(routes, fmt.Sprintf("lost with %d of the two reflectors", reflectors), routesLost)
 }
+
+func metricAnswer(page string, routes int) metric {
+	return metric{part: partScrape, what: page + ", until answered", size: routes, unit: milliseconds, tail: true}
+}
+
+func metricRepairQuiet(page string, routes int) metric {
+	return metric{part: partScrape, what: "one deleted, until it is back, before " + page + " is asked for", size: routes, unit: milliseconds, tail: true}
+}
+
+func metricRepairAsked(page string, routes int) metric {
+	return metric{part: partScrape, what: "the same, while " + page + " is asked for all the time", size: routes, unit: milliseconds, tail: true}
+}

@@ -13,7 +13,7 @@ const (
 
 // nodeFeed is what the node with a number says of its blocks.
 func nodeFeed(i int) []byte {
-	return append(updateMessages(nodeBlocks(i), nodeAddr(i)), endOfRIB()...)
+	return append(updateMessages(nodeBlocks(i, blocksPerNode), nodeAddr(i)), endOfRIB()...)
 }
 
 // manySessions measures a daemon with a session to each of n nodes: its start, its rest, and the loss of all at once.

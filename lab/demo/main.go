@@ -9,27 +9,18 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
 
-	"golang.org/x/term"
-
 	"routed/lab"
+	"routed/lab/play"
 )
 
 // demoTimeout bounds the whole play; it takes about half of it.
 const demoTimeout = 90 * time.Second
 
-// options are the command line.
-type options struct {
-	routed string
-	bird   string
-	mode   lab.Peering
-}
-
 func main() {
-	opts, err := parseOptions(os.Args[1:])
+	cast, err := parseOptions(os.Args[1:])
 	if errors.Is(err, flag.ErrHelp) {
 		return
 	}
@@ -37,7 +28,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(2)
 	}
-	code, err := lab.Enter(func() int { return play(opts) }, tools(opts)...)
+	code, err := lab.Enter(func() int { return perform(cast) }, cast.Tools()...)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		code = 1
@@ -45,60 +36,33 @@ func main() {
 	os.Exit(code)
 }
 
-func parseOptions(args []string) (options, error) {
-	var o options
+func parseOptions(args []string) (*play.Cast, error) {
+	cast := new(play.Cast)
 	fs := flag.NewFlagSet("demo", flag.ContinueOnError)
-	fs.StringVar(&o.routed, "routed", filepath.Join("bin", "routed"), "the routed to play with")
-	fs.StringVar(&o.bird, "bird", "auto", "1.6, 2, standin, or auto: the first of them that can be had")
-	fs.TextVar(&o.mode, "mode", lab.Dial, "how routed meets BIRD: dial (Calico before 3.16) or accept")
+	cast.Flags(fs)
 	if err := fs.Parse(args); err != nil {
-		return o, err
+		return nil, err
 	}
 	if fs.NArg() > 0 {
-		return o, fmt.Errorf("unexpected %q", fs.Args())
+		return nil, fmt.Errorf("unexpected %q", fs.Args())
 	}
-	var err error
-	if o.routed, err = filepath.Abs(o.routed); err != nil {
-		return o, err
+	if err := cast.Check(); err != nil {
+		return nil, err
 	}
-	if _, err := os.Stat(o.routed); err != nil {
-		return o, fmt.Errorf("no routed to play with, `make build` makes one: %w", err)
-	}
-	if len(birds(o)) == 0 {
-		return o, fmt.Errorf("--bird %q: want 1.6, 2, standin or auto", o.bird)
-	}
-	return o, nil
+	return cast, nil
 }
 
-// birds lists what may play BIRD, the preferred one first.
-func birds(o options) []lab.Tool {
-	switch o.bird {
-	case "1.6":
-		return []lab.Tool{lab.BIRD16}
-	case "2":
-		return []lab.Tool{lab.BIRD2}
-	case "standin":
-		return []lab.Tool{lab.StandIn}
-	case "auto":
-		return []lab.Tool{lab.BIRD16, lab.BIRD2, lab.StandIn}
-	default:
-		return nil
-	}
-}
-
-func tools(o options) []lab.Tool { return append(birds(o), lab.Ping) }
-
-// play runs inside the sandbox and returns the exit status.
-func play(o options) int {
+// perform runs inside the sandbox and returns the exit status.
+func perform(cast *play.Cast) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, demoTimeout)
 	defer cancel()
-	p := &printer{out: os.Stdout, colour: term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == "", began: time.Now()}
-	if err := story(ctx, p, o); err != nil {
-		p.fail(err)
+	p := play.NewPrinter(os.Stdout)
+	if err := story(ctx, p, cast); err != nil {
+		p.Fail(err)
 		return 1
 	}
-	p.done()
+	p.Done()
 	return 0
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"routed/lab"
+	"routed/lab/play"
 )
 
 // What the mesh promises.
@@ -20,15 +21,15 @@ const (
 
 // show is the play's network and its audience.
 type show struct {
-	*printer
-	net    *lab.Network
-	bird   lab.BIRD
-	routed string
+	*play.Printer
+	net  *lab.Network
+	bird lab.BIRD
+	cast *play.Cast
 }
 
 // story plays every scene in turn and returns the first promise that did not hold.
-func story(ctx context.Context, p *printer, o options) (err error) {
-	tool, err := castBIRD(p, o)
+func story(ctx context.Context, p *play.Printer, cast *play.Cast) (err error) {
+	bird, err := cast.BIRD(p)
 	if err != nil {
 		return err
 	}
@@ -41,7 +42,7 @@ func story(ctx context.Context, p *printer, o options) (err error) {
 	}
 	//nolint:contextcheck // the context may have ended before
 	defer func() { err = errors.Join(err, net.Close()) }()
-	s := &show{printer: p, net: net, bird: lab.BIRD{Tool: tool, Peering: o.mode}, routed: o.routed}
+	s := &show{Printer: p, net: net, bird: bird, cast: cast}
 	for _, scene := range []func(context.Context) error{
 		s.before, s.coldStart, s.meshTables, s.pings, s.newBlock, s.deletedByHand, s.killed, s.status,
 	} {
@@ -52,59 +53,33 @@ func story(ctx context.Context, p *printer, o options) (err error) {
 	return nil
 }
 
-// castBIRD chooses what plays BIRD, and says so when it is not what was asked for.
-func castBIRD(p *printer, o options) (lab.Tool, error) {
-	var errs []error
-	for _, tool := range birds(o) {
-		if _, err := tool.Find(); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		for _, err := range errs {
-			p.say("%v", err)
-		}
-		if tool == lab.StandIn {
-			p.say("NOTE: a GoBGP speaker stands in for BIRD on every node, and the lab programs BIRD's routes.")
-		}
-		return tool, nil
-	}
-	return lab.Tool{}, errors.Join(errs...)
-}
-
-func (s *show) name() string {
-	if s.bird.Tool == lab.StandIn {
-		return "the stand-in"
-	}
-	return "BIRD " + strings.TrimSuffix(s.bird.Tool.Version, ".")
-}
-
 // before shows the clusters without routed: every kernel has its own cluster's blocks only.
 func (s *show) before(ctx context.Context) error {
-	s.scene("Two clusters of three nodes, each with %s as Calico configures it; no routed yet", s.name())
+	s.Scene("Two clusters of three nodes, each with %s as Calico configures it; no routed yet", play.Name(s.bird))
 	began := time.Now()
 	if err := s.net.StartBIRDs(ctx, s.bird); err != nil {
 		return err
 	}
-	s.say("the BIRDs of each cluster have told each other their blocks after %s", ms(time.Since(began)))
+	s.Say("the BIRDs of each cluster have told each other their blocks after %s", play.MS(time.Since(began)))
 	for _, node := range s.net.Nodes() {
 		text, err := node.RouteText(ctx, "main")
 		if err != nil {
 			return err
 		}
-		s.shell(node.Spec.Name, "ip route | grep bird", grep(text, "proto bird"))
+		s.Shell(node.Spec.Name, "ip route | grep bird", grep(text, "proto bird"))
 	}
 	node, pod := s.net.Node("gyliu-icp-1"), netip.MustParseAddr("20.1.47.150")
 	for _, ns := range []lab.Namespace{node.Namespace, lab.PodNamespace(node.Spec.Pods[0])} {
 		if _, err := ns.Ping(ctx, pod); err == nil {
 			return fmt.Errorf("%s reaches %s before there is any route between the clusters", ns, pod)
 		}
-		s.held("ping %s from %s fails, as it must", pod, ns)
+		s.Held("ping %s from %s fails, as it must", pod, ns)
 	}
 	return nil
 }
 
 func (s *show) coldStart(ctx context.Context) error {
-	s.scene("routed starts on every node (bird.%s)", s.bird.Peering)
+	s.Scene("routed starts on every node (bird.%s)", s.bird.Peering)
 	err := lab.Each(ctx, s.net.Nodes(), func(ctx context.Context, node *lab.Node) error { return node.PeerBIRD(ctx) })
 	if err != nil {
 		return err
@@ -123,37 +98,37 @@ func (s *show) coldStart(ctx context.Context) error {
 	if err := s.net.WaitHealthy(ctx); err != nil {
 		return err
 	}
-	s.say("every session up and every node healthy after %s", ms(time.Since(began)))
+	s.Say("every session up and every node healthy after %s", play.MS(time.Since(began)))
 	return nil
 }
 
 func (s *show) startRouted(ctx context.Context, node *lab.Node) error {
-	return node.StartRouted(ctx, s.routed, s.bird.Peering)
+	return node.StartRouted(ctx, s.cast.Routed, s.bird.Peering)
 }
 
 // inTime reports a time and fails when it is over the limit.
 func (s *show) inTime(took, limit time.Duration, what string) error {
 	if took > limit {
-		return fmt.Errorf("%s: %s, promised is less than %s", what, ms(took), ms(limit))
+		return fmt.Errorf("%s: %s, promised is less than %s", what, play.MS(took), play.MS(limit))
 	}
-	s.held("%s: %s (promised: less than %s)", what, ms(took), ms(limit))
+	s.Held("%s: %s (promised: less than %s)", what, play.MS(took), play.MS(limit))
 	return nil
 }
 
 func (s *show) meshTables(ctx context.Context) error {
-	s.scene("What each kernel now has of the other cluster; nobody typed `ip route add`")
+	s.Scene("What each kernel now has of the other cluster; nobody typed `ip route add`")
 	for _, node := range s.net.Nodes() {
 		text, err := node.RouteText(ctx, lab.RoutedTable)
 		if err != nil {
 			return err
 		}
-		s.shell(node.Spec.Name, "ip route show table "+lab.RoutedTable, text)
+		s.Shell(node.Spec.Name, "ip route show table "+lab.RoutedTable, text)
 	}
 	return nil
 }
 
 func (s *show) pings(ctx context.Context) error {
-	s.scene("Pods reach pods of the other cluster, both ways")
+	s.Scene("Pods reach pods of the other cluster, both ways")
 	for _, from := range s.net.Nodes() {
 		for _, to := range s.net.RemoteOf(from) {
 			pod := to.Spec.Pods[0]
@@ -161,8 +136,8 @@ func (s *show) pings(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			s.held("%-12s on %-14s -> %-12s on %-14s ttl=%d time=%s", from.Spec.Pods[0], from.Spec.Name,
-				pod, to.Spec.Name, reply.TTL, ms(reply.RTT))
+			s.Held("%-12s on %-14s -> %-12s on %-14s ttl=%d time=%s", from.Spec.Pods[0], from.Spec.Name,
+				pod, to.Spec.Name, reply.TTL, play.MS(reply.RTT))
 		}
 	}
 	from, pod := s.net.Node("gyliu-icp-1"), netip.MustParseAddr("20.1.47.150")
@@ -170,14 +145,14 @@ func (s *show) pings(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.held("the node %s -> %s ttl=%d time=%s, as the document ends", from.Spec.Name, pod, reply.TTL, ms(reply.RTT))
+	s.Held("the node %s -> %s ttl=%d time=%s, as the document ends", from.Spec.Name, pod, reply.TTL, play.MS(reply.RTT))
 	return nil
 }
 
 // newBlock has BIRD announce a block and withdraw it, and shows when each remote kernel followed.
 func (s *show) newBlock(ctx context.Context) (err error) {
 	node, block := s.net.Node("gyliu-ubuntu-1"), netip.MustParsePrefix("20.1.99.0/26")
-	s.scene("Calico gives %s one more block, %s, and takes it back", node.Spec.Name, block)
+	s.Scene("Calico gives %s one more block, %s, and takes it back", node.Spec.Name, block)
 	monitors, err := s.net.MonitorAll(ctx)
 	if err != nil {
 		return err
@@ -236,7 +211,7 @@ func awaitEvent(
 
 func (s *show) deletedByHand(ctx context.Context) (err error) {
 	node, block := s.net.Node("gyliu-icp-2"), netip.MustParsePrefix("20.1.47.128/26")
-	s.scene("Somebody deletes a route on %s", node.Spec.Name)
+	s.Scene("Somebody deletes a route on %s", node.Spec.Name)
 	monitor, err := node.Monitor(ctx)
 	if err != nil {
 		return err
@@ -247,7 +222,7 @@ func (s *show) deletedByHand(ctx context.Context) (err error) {
 	if _, err := node.IP(ctx, words...); err != nil {
 		return err
 	}
-	s.shell(node.Spec.Name, "ip "+strings.Join(words, " "), "")
+	s.Shell(node.Spec.Name, "ip "+strings.Join(words, " "), "")
 	var times [2]time.Time
 	for i, deleted := range []bool{true, false} {
 		event, err := awaitEvent(ctx, monitor, began, func(e lab.RouteEvent) bool {
@@ -264,7 +239,7 @@ func (s *show) deletedByHand(ctx context.Context) (err error) {
 // killed takes a daemon away by SIGKILL and brings it back.
 func (s *show) killed(ctx context.Context) (err error) {
 	node := s.net.Node("gyliu-ubuntu-1")
-	s.scene("routed on %s is killed with -9", node.Spec.Name)
+	s.Scene("routed on %s is killed with -9", node.Spec.Name)
 	monitors, err := s.net.MonitorAll(ctx)
 	if err != nil {
 		return err
@@ -285,7 +260,7 @@ func (s *show) killed(ctx context.Context) (err error) {
 	if err := s.net.WaitHealthy(ctx); err != nil {
 		return err
 	}
-	s.say("started again; every session is back and every node healthy after %s", ms(time.Since(began)))
+	s.Say("started again; every session is back and every node healthy after %s", play.MS(time.Since(began)))
 	open = false
 	if err := monitors.Close(); err != nil {
 		return err
@@ -294,7 +269,7 @@ func (s *show) killed(ctx context.Context) (err error) {
 	if len(lost) > 0 {
 		return fmt.Errorf("routes were lost:\n%s", strings.Join(lost, "\n"))
 	}
-	s.held("`ip monitor route` on all six nodes: no route lost before, during or after")
+	s.Held("`ip monitor route` on all six nodes: no route lost before, during or after")
 	return nil
 }
 
@@ -313,7 +288,7 @@ func (s *show) whileKilled(ctx context.Context, node *lab.Node) error {
 			return fmt.Errorf("while the daemon is away: %w", err)
 		}
 	}
-	s.held("the other cluster has noticed, and still reaches its pod")
+	s.Held("the other cluster has noticed, and still reaches its pod")
 	return s.checkTables(ctx)
 }
 
@@ -323,12 +298,12 @@ func (s *show) checkTables(ctx context.Context) error {
 
 func (s *show) status(ctx context.Context) error {
 	node := s.net.Node("gyliu-icp-1")
-	s.scene("What routed says of itself")
+	s.Scene("What routed says of itself")
 	out, status, err := node.Routed(ctx, "status")
 	if err != nil {
 		return err
 	}
-	s.shell(node.Spec.Name, "routed status", out)
+	s.Shell(node.Spec.Name, "routed status", out)
 	if status != 0 {
 		return fmt.Errorf("routed status exits %d", status)
 	}

@@ -2,8 +2,8 @@ package roster
 
 import (
 	"fmt"
-	"io"
-	"os"
+
+	"routed/regular"
 )
 
 // MaxFileSize bounds a hosts file, in bytes.
@@ -19,27 +19,5 @@ func Read(path string) ([]Node, error) {
 	return Parse(path, data)
 }
 
-// ReadFile reads a regular file of up to [MaxFileSize], links followed. It is looked at before it is opened: opening a
-// FIFO would wait for a writer.
-func ReadFile(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, MaxFileSize+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > MaxFileSize {
-		return nil, fmt.Errorf("%s is larger than %d bytes; is it the right file?", path, MaxFileSize)
-	}
-	return data, nil
-}
+// ReadFile reads a regular file of up to [MaxFileSize].
+func ReadFile(path string) ([]byte, error) { return regular.Read(path, MaxFileSize) }
