@@ -127,3 +127,30 @@ func TestCheckNamesICPConfig(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestReadICP(t *testing.T) {
+	read := func(text string) (ICP, error) { return ReadICP("/etc/routed/icp/config.yaml", files(text)) }
+	got, err := read("network_type: calico\nnetwork_cidr: 20.1.0.0/16\nservice_cluster_ip_range: 20.0.0.1/24\nansible_user: ubuntu\ndefault_admin_password: topsecret\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := fmt.Sprintf("%v %v %s", got.PodCIDRs, got.ServiceCIDRs, got.User); s != "[20.1.0.0/16] [20.0.0.0/24] ubuntu" {
+		t.Errorf("got %s", s)
+	}
+	if got, err = read(""); err != nil || fmt.Sprint(got) != "{[10.1.0.0/16] [] }" {
+		t.Errorf("the defaults: %v, %v", got, err)
+	}
+	for text, says := range map[string]string{
+		"network_type: nsx-t\n":     "config.yaml:1:15: network_type: is nsx-t; routed is for clusters with Calico",
+		"network_cidr: 20.1.0.0\n":  `config.yaml:1:15: network_cidr: "20.1.0.0" is not a range`,
+		"network_cidr: [20.1/16]\n": "config.yaml:1:15: network_cidr: want a range in CIDR form",
+		"a: [\n":                    "config.yaml:1",
+	} {
+		if _, err := read(text); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: %v, want %s", text, err, says)
+		}
+	}
+	if _, err := ReadICP("/nowhere/config.yaml", files("")); err == nil || !strings.Contains(err.Error(), "/nowhere/config.yaml") {
+		t.Errorf("a file that is not there: %v", err)
+	}
+}

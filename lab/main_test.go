@@ -17,5 +17,6 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	os.Exit(lab.Main(m, lab.BIRD16, lab.BIRD2, lab.FRR, lab.GoBGP, lab.Ping, lab.NFT, lab.Prometheus, lab.Chromium))
+	os.Exit(lab.Main(m, lab.BIRD16, lab.BIRD2, lab.FRR, lab.GoBGP, lab.Ping, lab.NFT, lab.Prometheus, lab.Chromium,
+		lab.SSH, lab.SSHD, lab.ShellCheck))
 }

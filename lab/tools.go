@@ -26,12 +26,15 @@ type Tool struct {
 
 // The tools of the lab. Newer distributions have dropped BIRD 1.6; Fetch then says so, and callers skip.
 var (
-	BIRD16 = Tool{Package: "bird", Version: "1.6.", Program: "usr/sbin/bird"} //nolint:gochecknoglobals // a constant of struct type
-	BIRD2  = Tool{Package: "bird2", Version: "2.", Program: "usr/sbin/bird"}  //nolint:gochecknoglobals // a constant of struct type
-	FRR    = Tool{Package: "frr", Program: "usr/lib/frr/zebra"}               //nolint:gochecknoglobals // a constant of struct type
-	GoBGP  = Tool{Package: "gobgpd", Program: "usr/bin/gobgpd"}               //nolint:gochecknoglobals // a constant of struct type
-	Ping   = Tool{Package: "iputils-ping", Program: "bin/ping", OnHost: true} //nolint:gochecknoglobals // a constant of struct type
-	NFT    = Tool{Package: "nftables", Program: "usr/sbin/nft", OnHost: true} //nolint:gochecknoglobals // a constant of struct type
+	BIRD16     = Tool{Package: "bird", Version: "1.6.", Program: "usr/sbin/bird"}         //nolint:gochecknoglobals // a constant of struct type
+	BIRD2      = Tool{Package: "bird2", Version: "2.", Program: "usr/sbin/bird"}          //nolint:gochecknoglobals // a constant of struct type
+	FRR        = Tool{Package: "frr", Program: "usr/lib/frr/zebra"}                       //nolint:gochecknoglobals // a constant of struct type
+	GoBGP      = Tool{Package: "gobgpd", Program: "usr/bin/gobgpd"}                       //nolint:gochecknoglobals // a constant of struct type
+	Ping       = Tool{Package: "iputils-ping", Program: "bin/ping", OnHost: true}         //nolint:gochecknoglobals // a constant of struct type
+	NFT        = Tool{Package: "nftables", Program: "usr/sbin/nft", OnHost: true}         //nolint:gochecknoglobals // a constant of struct type
+	SSH        = Tool{Package: "openssh-client", Program: "usr/bin/ssh", OnHost: true}    //nolint:gochecknoglobals // a constant of struct type
+	SSHD       = Tool{Package: "openssh-server", Program: "usr/sbin/sshd"}                //nolint:gochecknoglobals // a constant of struct type
+	ShellCheck = Tool{Package: "shellcheck", Program: "usr/bin/shellcheck", OnHost: true} //nolint:gochecknoglobals // a constant of struct type
 
 	// Chromium opens the status page.
 	Chromium = Tool{Package: "chromium-headless-shell", Program: "usr/lib/chromium/chromium-headless-shell", OnHost: true} //nolint:gochecknoglobals // a constant of struct type

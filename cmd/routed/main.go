@@ -78,7 +78,7 @@ func newRootCommand() *cobra.Command {
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp) // no argument of ours is a file
 	root.AddCommand(
 		newRunCommand(), newCheckCommand(), newStatusCommand(), newPeersCommand(), newRoutesCommand(), newWhyCommand(),
-		newPlanCommand(), newDoctorCommand(), newFlushCommand(), newVersionCommand(),
+		newPlanCommand(), newDoctorCommand(), newCalicoCommand(), newICPCommand(), newFlushCommand(), newVersionCommand(),
 	)
 	return root
 }

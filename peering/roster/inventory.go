@@ -11,6 +11,9 @@ type host struct {
 	at      line
 	name    string // as written: an address, with or without a port, or a name
 	address string // ansible_host; empty when the line has none
+
+	group string            // of the section that the line is in
+	vars  map[string]string // of the line
 }
 
 // inventory reads an Ansible inventory in INI form, such as the cluster/hosts of IBM Cloud Private. The hosts of
@@ -42,6 +45,13 @@ func (p *parser) inventory(lines []line) {
 	p.resolve(hosts)
 }
 
+// sectionName is the group of a line that is a section.
+func sectionName(text string) string {
+	text, _, _ = strings.Cut(text, "#")
+	group, _, _ := strings.Cut(strings.Trim(strings.TrimSpace(text), "[]"), ":")
+	return group
+}
+
 // section reports whether a line is a section, [group] or [group:kind], and of what kind.
 func section(text string) (kind string, ok bool) {
 	text, _, _ = strings.Cut(text, "#")
@@ -65,12 +75,14 @@ func (p *parser) inventoryHosts(l line) []host {
 		return nil
 	}
 	address := ""
+	vars := make(map[string]string, len(words)-1)
 	for _, w := range words[1:] {
 		key, value, ok := strings.Cut(w, "=")
 		if !ok {
 			p.fail(l, "%q after the host is not key=value", w)
 			return nil
 		}
+		vars[key] = value
 		if key == "ansible_host" || key == "ansible_ssh_host" {
 			address = value
 		}
@@ -82,7 +94,7 @@ func (p *parser) inventoryHosts(l line) []host {
 	}
 	hosts := make([]host, len(names))
 	for i, name := range names {
-		hosts[i] = host{at: l, name: name, address: address}
+		hosts[i] = host{at: l, name: name, address: address, vars: vars}
 	}
 	return hosts
 }
@@ -90,12 +102,7 @@ func (p *parser) inventoryHosts(l line) []host {
 // resolve finds every host's address: its ansible_host, on this line or on another of the same name; else the host
 // is written as an address.
 func (p *parser) resolve(hosts []host) {
-	known := make(map[string]string)
-	for _, h := range hosts {
-		if h.address != "" && known[h.name] == "" {
-			known[h.name] = h.address
-		}
-	}
+	known := hostAddresses(hosts)
 	for _, h := range hosts {
 		if p.full() {
 			return
@@ -115,6 +122,39 @@ func (p *parser) resolve(hosts []host) {
 			p.fail(h.at, "%q is not an IP address; give it one with ansible_host=ADDRESS", h.name)
 		}
 	}
+}
+
+// hostAddresses is the ansible_host of each host that has one on any of its lines.
+func hostAddresses(hosts []host) map[string]string {
+	known := make(map[string]string)
+	for _, h := range hosts {
+		if h.address != "" && known[h.name] == "" {
+			known[h.name] = h.address
+		}
+	}
+	return known
+}
+
+// literal is the host's address as a list of nodes has it; known is what hostAddresses found.
+func (h host) literal(known map[string]string) string {
+	text := known[h.name]
+	if text == "" {
+		text = withoutPort(h.name)
+	}
+	a, err := netip.ParseAddr(text)
+	if err != nil {
+		return text
+	}
+	return a.String()
+}
+
+// portOf is the port of ADDRESS:PORT, or 0.
+func portOf(name string) uint16 {
+	ap, err := netip.ParseAddrPort(name)
+	if err != nil {
+		return 0
+	}
+	return ap.Port()
 }
 
 // withoutPort strips what an inventory may have around an address: the port that SSH listens on, and brackets.
