@@ -1,4 +1,4 @@
-# make build | demo | test | bench | bench-scale | gobench | soak | partition | flood | lint | fmt | fuzz | clean. Everything that is fetched or built lies in bin/ and .cache/.
+# make build | image | demo | test | test-kube | bench | bench-scale | gobench | soak | partition | flood | lint | fmt | fuzz | clean. Everything that is fetched or built lies in bin/ and .cache/.
 
 GO       ?= go
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
@@ -8,10 +8,26 @@ LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.revision=$(REVISION)
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI         := .cache/tools/golangci-lint-$(GOLANGCI_VERSION)
 
-.PHONY: build demo test unit bench bench-scale gobench soak partition flood lint fmt fuzz clean deps
+# The container image.
+ARCHS   := amd64 arm64 ppc64le s390x
+CREATED := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+IMAGE   := dist/routed-$(VERSION).oci.tar
+
+# The Kubernetes whose API server `make test-kube` builds: what lab/kube/go.mod requires.
+KUBE_VERSION := $(shell sed -n 's,^	k8s.io/kubernetes \(v[^ ]*\).*,\1,p' lab/kube/go.mod)
+KUBE         := .cache/kube/$(KUBE_VERSION)
+
+.PHONY: build image $(ARCHS:%=image-%) demo test test-kube unit bench bench-scale gobench soak partition flood lint fmt fuzz clean deps
 
 build: ## the static binary bin/routed
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/routed ./cmd/routed
+
+image: $(ARCHS:%=image-%) ## the container image for four architectures, an OCI archive in dist/; needs no container engine
+	$(GO) run ./deploy/image/pack -version $(VERSION) -revision $(REVISION) -created $(CREATED) -o $(IMAGE) \
+		$(foreach arch,$(ARCHS),$(arch)=dist/linux-$(arch)/routed)
+
+$(ARCHS:%=image-%): image-%:
+	CGO_ENABLED=0 GOOS=linux GOARCH=$* $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o dist/linux-$*/routed ./cmd/routed
 
 demo: deps build ## the mesh of two clusters, end to end, on this machine
 	CGO_ENABLED=0 $(GO) build -o bin/demo ./lab/demo
@@ -23,6 +39,15 @@ test: deps lint unit ## everything CI runs
 # cache: kernels and BIRDs are not in it.
 unit:
 	ROUTED_TEST_BIRDS=$$($(GO) run ./lab/fetch) $(GO) test -race -count=1 -p 1 -timeout 20m ./...
+
+test-kube: deps $(KUBE)/kube-apiserver ## the manifests and the roster against a real Kubernetes API server
+	cd lab/kube && ROUTED_KUBE=$(CURDIR)/$(KUBE) $(GO) test -race -count=1 -timeout 20m ./...
+
+# Once for each version; minutes.
+$(KUBE)/kube-apiserver:
+	mkdir -p $(KUBE)
+	cd lab/kube && CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X k8s.io/component-base/version.gitVersion=$(KUBE_VERSION)' \
+		-o $(CURDIR)/$(KUBE)/ tool
 
 bench: deps build ## routed beside BIRD 1.6, BIRD 2 and FRR, in one run; BENCH_FLAGS=-quick for less
 	CGO_ENABLED=0 $(GO) build -o bin/bench ./lab/bench

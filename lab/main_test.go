@@ -17,5 +17,5 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	os.Exit(lab.Main(m, lab.BIRD16, lab.BIRD2, lab.FRR, lab.GoBGP, lab.Ping, lab.NFT, lab.Prometheus))
+	os.Exit(lab.Main(m, lab.BIRD16, lab.BIRD2, lab.FRR, lab.GoBGP, lab.Ping, lab.NFT, lab.Prometheus, lab.Bubblewrap))
 }

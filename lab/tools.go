@@ -33,6 +33,9 @@ var (
 	Ping   = Tool{Package: "iputils-ping", Program: "bin/ping", OnHost: true} //nolint:gochecknoglobals // a constant of struct type
 	NFT    = Tool{Package: "nftables", Program: "usr/sbin/nft", OnHost: true} //nolint:gochecknoglobals // a constant of struct type
 
+	// Bubblewrap runs a container as a container runtime does.
+	Bubblewrap = Tool{Package: "bubblewrap", Program: "usr/bin/bwrap", OnHost: true} //nolint:gochecknoglobals // a constant of struct type
+
 	// Prometheus brings promtool, which tests the alerts. It depends on the fonts and scripts of its web pages.
 	Prometheus = Tool{Package: "prometheus", Program: "usr/bin/promtool", Alone: true} //nolint:gochecknoglobals // a constant of struct type
 )

@@ -33,7 +33,7 @@ func Write(w io.Writer, s Spec) (v1.Hash, error) {
 		return v1.Hash{}, err
 	}
 	err = path.AppendIndex(index, layout.WithAnnotations(map[string]string{
-		"org.opencontainers.image.ref.name": s.Version,             // what skopeo and podman choose by
+		"org.opencontainers.image.ref.name": s.Version,              // what skopeo and podman choose by
 		"io.containerd.image.name":          Name + ":" + s.Version, // what containerd and Docker call it
 	}))
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := lab.Fetch(ctx, lab.BIRD16, lab.BIRD2, lab.FRR, lab.GoBGP, lab.Ping, lab.NFT, lab.Prometheus)
+	err := lab.Fetch(ctx, lab.BIRD16, lab.BIRD2, lab.FRR, lab.GoBGP, lab.Ping, lab.NFT, lab.Prometheus, lab.Bubblewrap)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "fetch: tests that need these will be skipped:", err)

@@ -59,7 +59,7 @@ func write(path string, spec image.Spec) error {
 	}
 	defer os.Remove(f.Name())
 	digest, err := image.Write(f, spec)
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
 	if err := os.Rename(f.Name(), path); err != nil {
