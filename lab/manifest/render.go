@@ -2,11 +2,14 @@ package manifest
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
 )
@@ -20,6 +23,39 @@ type Set struct {
 	ClusterRoles        []*rbacv1.ClusterRole
 	ClusterRoleBindings []*rbacv1.ClusterRoleBinding
 	DaemonSets          []*appsv1.DaemonSet
+}
+
+// RenderWith is Render of the folder's kustomization with components put to it, each by its folder.
+func RenderWith(dir string, components ...string) (*Set, error) {
+	temp, err := os.MkdirTemp("", "routed-kustomize-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(temp)
+	own := types.Kustomization{TypeMeta: types.TypeMeta{APIVersion: types.KustomizationVersion, Kind: types.KustomizationKind}}
+	for _, path := range append([]string{dir}, components...) {
+		abs, err := filepath.Abs(path)
+		if err != nil {
+			return nil, err
+		}
+		rel, err := filepath.Rel(temp, abs) // kustomize takes no others
+		if err != nil {
+			return nil, err
+		}
+		if path == dir {
+			own.Resources = append(own.Resources, rel)
+		} else {
+			own.Components = append(own.Components, rel)
+		}
+	}
+	text, err := yaml.Marshal(own)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(temp, "kustomization.yaml"), text, 0o600); err != nil {
+		return nil, err
+	}
+	return Render(temp)
 }
 
 // Render builds the kustomization of a folder, as `kubectl kustomize` does. Fields that the API does not know, and kinds that
