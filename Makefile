@@ -10,9 +10,18 @@ GOLANGCI         := .cache/tools/golangci-lint-$(GOLANGCI_VERSION)
 NFPM_VERSION     := v2.45.2
 NFPM             := .cache/tools/nfpm-$(NFPM_VERSION)
 
+# Packages and the image are for these; the time in them is the commit's.
+ARCHES  ?= amd64 arm64 ppc64le s390x
+CREATED := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+IMAGE   := dist/routed-$(VERSION).oci.tar
+
+# The Kubernetes whose API server `make test-kube` builds: what lab/kube/go.mod requires.
+KUBE_VERSION := $(shell sed -n 's,^	k8s.io/kubernetes \(v[^ ]*\).*,\1,p' lab/kube/go.mod)
+KUBE         := .cache/kube/$(KUBE_VERSION)
+
 .DEFAULT_GOAL := build
 
-.PHONY: help build package demo demo-bookinfo test unit test-arch test-install bench bench-scale gobench soak partition flood screenshots lint fmt fuzz deps clean
+.PHONY: help build package image $(ARCHES:%=image-%) demo demo-bookinfo test unit test-arch test-install test-kube bench bench-scale gobench soak partition flood screenshots lint fmt fuzz deps clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-15s %s\n", $$1, $$2}' Makefile
@@ -20,9 +29,16 @@ help: ## this list
 build: ## the static binary bin/routed
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/routed ./cmd/routed
 
-package: $(NFPM) ## .deb and .rpm in dist/, for each of ARCHES
-	NFPM=$(CURDIR)/$(NFPM) VERSION=$(VERSION) REVISION=$(REVISION) SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
-		deploy/packages/build.sh dist deb,rpm $(or $(ARCHES),amd64 arm64 ppc64le s390x)
+package: image $(NFPM) ## .deb, .rpm and the image in dist/, for each of ARCHES
+	NFPM=$(CURDIR)/$(NFPM) VERSION=$(VERSION) REVISION=$(REVISION) SOURCE_DATE_EPOCH=$(CREATED) \
+		deploy/packages/build.sh dist deb,rpm $(ARCHES)
+
+image: $(ARCHES:%=image-%) ## the container image for all ARCHES, an OCI archive in dist/; needs no container engine
+	$(GO) run ./deploy/image/pack -version $(VERSION) -revision $(REVISION) -created $(CREATED) -o $(IMAGE) \
+		$(foreach arch,$(ARCHES),$(arch)=dist/linux-$(arch)/routed)
+
+$(ARCHES:%=image-%): image-%:
+	CGO_ENABLED=0 GOOS=linux GOARCH=$* $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o dist/linux-$*/routed ./cmd/routed
 
 demo: deps build ## the mesh of two clusters, end to end, on this machine
 	CGO_ENABLED=0 $(GO) build -o bin/demo ./lab/demo
@@ -45,6 +61,16 @@ test-arch: ## the tests without a kernel of their own on arm64, ppc64le and s390
 
 test-install: deps $(NFPM) ## the package on a clean Debian (or SUITE=…), by debootstrap, as root
 	ROUTED_TEST_NFPM=$(CURDIR)/$(NFPM) lab/install.sh $(or $(SUITE),bookworm)
+
+test-kube: deps $(KUBE)/kube-apiserver ## the manifests and the roster against a real Kubernetes API server
+	cd lab/kube && CGO_ENABLED=0 ROUTED_KUBE=$(CURDIR)/$(KUBE) ROUTED_LAB_CACHE=$(CURDIR)/.cache/lab \
+		$(GO) test -trimpath -count=1 -timeout 20m ./...
+
+# Once for each version; minutes. The tests are built in the same way, so that they find client-go compiled.
+$(KUBE)/kube-apiserver:
+	mkdir -p $(KUBE)
+	cd lab/kube && CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X k8s.io/component-base/version.gitVersion=$(KUBE_VERSION)' \
+		-o $(CURDIR)/$(KUBE)/ tool
 
 bench: deps build ## routed beside BIRD 1.6, BIRD 2 and FRR, in one run; BENCH_FLAGS=-quick for less
 	CGO_ENABLED=0 $(GO) build -o bin/bench ./lab/bench

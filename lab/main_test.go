@@ -18,5 +18,5 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	os.Exit(lab.Main(m, lab.BIRD16, lab.BIRD2, lab.FRR, lab.GoBGP, lab.Ping, lab.NFT, lab.Prometheus, lab.Chromium,
-		lab.SSH, lab.SSHD, lab.ShellCheck))
+		lab.SSH, lab.SSHD, lab.ShellCheck, lab.Bubblewrap))
 }

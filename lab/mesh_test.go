@@ -28,13 +28,14 @@ const (
 	healthyLimit   = 30 * time.Second // until every session is up again, whatever happened
 )
 
-// The builds of cmd/routed, each compiled once, into a folder that goes with the sandbox.
+// The builds of cmd/routed, each compiled once, into a folder that goes with the sandbox. The release is what `make build`
+// makes.
 var (
-	buildRouted  = compiled("-race")
-	buildRelease = compiled()
+	buildRouted  = compiled("1", "-race")
+	buildRelease = compiled("0", "-trimpath", "-ldflags", "-s -w")
 )
 
-func compiled(flags ...string) func() (string, error) {
+func compiled(cgo string, flags ...string) func() (string, error) {
 	return sync.OnceValues(func() (string, error) {
 		dir, err := os.MkdirTemp("/run", "routed-")
 		if err != nil {
@@ -42,8 +43,9 @@ func compiled(flags ...string) func() (string, error) {
 		}
 		binary := filepath.Join(dir, "routed")
 		args := append([]string{"build", "-o", binary}, flags...)
-		out, err := exec.Command("go", append(args, "routed/cmd/routed")...).CombinedOutput()
-		if err != nil {
+		build := exec.Command("go", append(args, "routed/cmd/routed")...)
+		build.Env = append(os.Environ(), "CGO_ENABLED="+cgo)
+		if out, err := build.CombinedOutput(); err != nil {
 			return "", fmt.Errorf("%w: %s", err, out)
 		}
 		return binary, nil
@@ -203,7 +205,10 @@ func (m *mesh) waitHealthy(t *testing.T) {
 	must(t, m.WaitHealthy(ctx))
 }
 
-func (m *mesh) testPings(t *testing.T) {
+func (m *mesh) testPings(t *testing.T) { m.pingAll(t) }
+
+// pingAll has each node, and a pod on it, reach a pod on each node of the other cluster.
+func (m *mesh) pingAll(t *testing.T) {
 	t.Helper()
 	lab.Need(t, lab.Ping)
 	for _, from := range m.Nodes() {

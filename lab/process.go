@@ -11,10 +11,11 @@ import (
 
 // process is a long-running program of a node. Whoever started it stops it; the sandbox's end stops all.
 type process struct {
-	name string
-	cmd  *exec.Cmd
-	done chan struct{} // closed when it has ended and err is set
-	err  error
+	name  string
+	cmd   *exec.Cmd
+	inner *os.Process   // who gets its signals, when cmd only watches over the program; else nil
+	done  chan struct{} // closed when it has ended and err is set
+	err   error
 }
 
 // startProcess starts the command, its output appended to the log file. It outlives the context it was made with when
@@ -54,7 +55,14 @@ func (p *process) signal(sig syscall.Signal) error {
 	if !p.running() {
 		return errors.New("not running")
 	}
-	return p.cmd.Process.Signal(sig)
+	return p.target().Signal(sig)
+}
+
+func (p *process) target() *os.Process {
+	if p.inner != nil {
+		return p.inner
+	}
+	return p.cmd.Process
 }
 
 // end sends the signal and waits for the process to be gone. It returns how the process ended: nil for status 0.
@@ -62,7 +70,7 @@ func (p *process) end(ctx context.Context, sig syscall.Signal) error {
 	if p == nil {
 		return nil
 	}
-	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := p.target().Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("%s: %w", p.name, err)
 	}
 	select {

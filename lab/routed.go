@@ -20,6 +20,7 @@ type routedState struct {
 	binary string
 	proc   *process
 	asker  string // what Routed runs; empty: binary
+	socket string // the admin socket; empty: in the node's folder
 	edit   func(text string) string
 }
 
@@ -116,7 +117,9 @@ func (n *Network) WaitHealthy(ctx context.Context) error {
 }
 
 // RoutedSocket is the path of the admin socket.
-func (node *Node) RoutedSocket() string { return filepath.Join(node.Dir, "routed.sock") }
+func (node *Node) RoutedSocket() string {
+	return cmp.Or(node.routed.socket, filepath.Join(node.Dir, "routed.sock"))
+}
 
 // RoutedConfigPath is the path of routed.yaml.
 func (node *Node) RoutedConfigPath() string { return filepath.Join(node.Dir, "routed.yaml") }
@@ -264,7 +267,7 @@ func (n *Network) WaitMesh(ctx context.Context) error {
 func (node *Node) killAll() {
 	for _, p := range append(node.bird.procs, node.routed.proc) {
 		if p.running() {
-			_ = p.cmd.Process.Kill() // gone already is as good
+			_ = p.target().Kill() // gone already is as good
 			<-p.done
 		}
 	}

@@ -42,6 +42,9 @@ var (
 	IPTables = Tool{Package: "iptables", Program: "usr/sbin/xtables-nft-multi", OnHost: true} //nolint:gochecknoglobals // a constant of struct type
 	IPSet    = Tool{Package: "ipset", Program: "usr/sbin/ipset", OnHost: true}                //nolint:gochecknoglobals // a constant of struct type
 
+	// Bubblewrap runs a container as a container runtime does.
+	Bubblewrap = Tool{Package: "bubblewrap", Program: "usr/bin/bwrap", OnHost: true} //nolint:gochecknoglobals // a constant of struct type
+
 	// Prometheus brings promtool, which tests the alerts. It depends on the fonts and scripts of its web pages.
 	Prometheus = Tool{Package: "prometheus", Program: "usr/bin/promtool", Alone: true} //nolint:gochecknoglobals // a constant of struct type
 )

@@ -17,7 +17,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := lab.Fetch(ctx, lab.BIRD16, lab.BIRD2, lab.FRR, lab.GoBGP, lab.Ping, lab.NFT, lab.IPTables, lab.IPSet, lab.Prometheus, lab.Chromium,
-		lab.SSH, lab.SSHD, lab.ShellCheck)
+		lab.SSH, lab.SSHD, lab.ShellCheck, lab.Bubblewrap)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "fetch: tests that need these will be skipped:", err)
