@@ -43,7 +43,7 @@ func (node *Node) Boot(ctx context.Context, root string) (*Machine, error) {
 		return nil, err
 	}
 	m := &Machine{log: filepath.Join(node.Dir, "machine.log")}
-	if err := m.makeCgroup(); err != nil {
+	if err := m.makeCgroup(filepath.Join(node.Dir, "cgroups")); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoMachine, err)
 	}
 	if err := m.boot(ctx, node, root); err != nil {
@@ -88,19 +88,16 @@ func canBoot(root string) error {
 }
 
 // makeCgroup makes the cgroup that the machine's systemd takes for its root.
-func (m *Machine) makeCgroup() error {
-	const tree = "/run/lab-cgroup" // in the sandbox only
-	switch err := os.Mkdir(tree, 0o755); {
-	case err == nil:
-		if err := unix.Mount("cgroup2", tree, "cgroup2", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
-			return fmt.Errorf("mounting cgroup2: %w", err)
-		}
-	case !errors.Is(err, fs.ErrExist):
+func (m *Machine) makeCgroup(tree string) error {
+	if err := os.Mkdir(tree, 0o755); err != nil {
 		return err
+	}
+	if err := unix.Mount("cgroup2", tree, "cgroup2", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return fmt.Errorf("mounting cgroup2: %w", err)
 	}
 	cgroup, err := os.MkdirTemp(tree, "routed-lab-")
 	if err != nil {
-		return err
+		return errors.Join(err, unix.Unmount(tree, unix.MNT_DETACH))
 	}
 	m.cgroup = cgroup
 	return nil
@@ -145,6 +142,18 @@ func (m *Machine) Run(ctx context.Context, program string, args ...string) (stri
 // Path is where a file of the machine is as seen from here.
 func (m *Machine) Path(name string) string { return fmt.Sprintf("/proc/%d/root%s", m.pid, name) }
 
+// Write puts a file there, and the folders above it.
+func (m *Machine) Write(name string, mode os.FileMode, text string) error {
+	path := m.Path(name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		return err
+	}
+	return os.Chmod(path, mode) // whatever the umask is, and the mode of a file that was there
+}
+
 // Changed lists the files that differ from the root the machine was started from, those that are gone included.
 func (m *Machine) Changed() ([]string, error) {
 	var changed []string
@@ -166,7 +175,8 @@ func (m *Machine) Close() error {
 	// The cgroup is empty a moment after the last process is dead.
 	ctx, cancel := context.WithTimeout(context.Background(), buildTimeout)
 	defer cancel()
-	return WaitFor(ctx, "the machine's cgroup to be empty", func(context.Context) error { return removeCgroup(m.cgroup) })
+	err := WaitFor(ctx, "the machine's cgroup to be empty", func(context.Context) error { return removeCgroup(m.cgroup) })
+	return errors.Join(err, unix.Unmount(filepath.Dir(m.cgroup), unix.MNT_DETACH))
 }
 
 // removeCgroup removes a cgroup and those in it: only folders can be removed there, and only when no process is left.

@@ -86,6 +86,16 @@ func (f Found) Path(name string) string {
 	return filepath.Join(f.root, name)
 }
 
+// CopyTo puts the files of the tool's package, and the libraries that the host lacks, below root, as an installation would.
+// For a tool of the host nothing is to be done. It returns the tool as it is there.
+func (f Found) CopyTo(ctx context.Context, root string) (Found, error) {
+	if f.root == "" {
+		return f, nil
+	}
+	_, err := output(exec.CommandContext(ctx, "sh", "-c", `tar -C "$0" -cf - . | tar -C "$1" --keep-directory-symlink -xf -`, f.root, root))
+	return Found{root: root}, err
+}
+
 // Env is what must be added to the environment of its programs: where the libraries are that the host lacks.
 func (f Found) Env() []string {
 	if f.root == "" {

@@ -176,4 +176,3 @@ func (c *cluster) shortToken(t *testing.T, lasts time.Duration) string {
 	must(t, err)
 	return text
 }
-
