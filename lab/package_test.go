@@ -66,11 +66,11 @@ func newPackaged(t *testing.T) *packaged {
 	bird := lab.BIRD{Tool: lab.BIRD16, Peering: lab.Dial}
 	lab.Need(t, bird.Tool, lab.NFT)
 	deb := packageOf(t)
-	p := &packaged{mesh: newMesh(t, bird), deb: deb}
-	p.node = p.Node("gyliu-icp-1")
-	var err error
-	p.binary, err = buildRelease()
+	binary, err := buildRelease()
 	must(t, err)
+	ctx, net := buildWithBIRD(t, bird) // after all that is built: its time is for the test
+	p := &packaged{mesh: &mesh{Network: net, ctx: ctx, bird: bird, binary: binary}, deb: deb}
+	p.node = p.Node("gyliu-icp-1")
 	if p.machine, err = p.node.Boot(p.ctx, os.Getenv(envRoot)); errors.Is(err, lab.ErrNoMachine) {
 		skip(t, err.Error())
 	}
