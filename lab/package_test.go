@@ -409,7 +409,7 @@ func (p *packaged) testSigned(t *testing.T) {
 		}
 		must(t, lab.WaitFor(p.ctx, "signed sessions", func(ctx context.Context) error {
 			out, err := p.machine.Run(ctx, "ss", "-tin", "state", "established", "( sport = :1790 or dport = :1790 )")
-			if n := strings.Count(out, "="+secret); err == nil && n < 3 {
+			if n := strings.Count(out, secret); err == nil && n < 3 {
 				err = fmt.Errorf("%d of 3: %s", n, out)
 			}
 			return err
