@@ -461,7 +461,7 @@ func (p *packaged) testStuck(t *testing.T) {
 // A newer package replaces the daemon in one step.
 func (p *packaged) testUpgraded(t *testing.T) {
 	newer := filepath.Join(filepath.Dir(p.deb), "newer.deb")
-	repack := `dpkg-deb -R "$1" "$2.dir" && sed -i 's/^Version: .*/Version: 0.0.2-1/' "$2.dir/DEBIAN/control" && dpkg-deb -Znone -b "$2.dir" "$2"`
+	repack := `rm -rf "$2.dir" && dpkg-deb -R "$1" "$2.dir" && sed -i 's/^Version: .*/Version: 0.0.2-1/' "$2.dir/DEBIAN/control" && dpkg-deb -Znone -b "$2.dir" "$2"`
 	if out, err := exec.CommandContext(p.ctx, "sh", "-c", repack, "sh", p.deb, newer).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
