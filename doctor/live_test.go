@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"strconv"
 	"testing"
 
 	"routed/config"
@@ -189,7 +190,7 @@ func TestNextHops(t *testing.T) {
 		}
 	}
 	room := func(n int) func(h *Host) {
-		return func(h *Host) { h.NeighborRoom[0].Value.Value = fmt.Sprint(n) }
+		return func(h *Host) { h.NeighborRoom[0].Value.Value = strconv.Itoa(n) }
 	}
 	good := func(n int) []Check {
 		return []Check{{Result: Good, Why: fmt.Sprintf("none of the %d next hops is known not to answer", n)}}

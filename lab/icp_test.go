@@ -223,7 +223,7 @@ func (s *icpSite) testStops(t *testing.T) {
 	s.forward(t, "0")
 	out := s.install(t, 1, "--apply")
 	wantText(t, out, "healthy, but for hosts that have no routed yet (cluster-unreachable", "9.111.255.77     is not healthy; nothing was done on the hosts after it",
-		"ip-forwarding")
+		"ip-forwarding", "routed doctor finds what must be mended first")
 	for _, node := range s.Nodes() {
 		done := node.Cluster.Name == "cluster-1" || s.ill(node)
 		if s.has(node, "/usr/bin/routed") != done || s.has(node, "/etc/routed/routed.yaml") != done {

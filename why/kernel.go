@@ -167,11 +167,13 @@ func (w *way) link() {
 func (w *way) neighbor() {
 	n, device := w.Kernel.Neighbor, w.Kernel.Link.Name
 	ping := fmt.Sprintf("`ping %s`, then ask again", n.Addr)
+	see := fmt.Sprintf("see that %s is up and on the link of %s (`ip neigh show %s`)", n.Addr, device, n.Addr)
 	switch {
 	case !n.Addr.IsValid():
 	case n.State == kernel.NeighborFailed:
-		w.add(stepNeighbor, admin.StepBroken, fmt.Sprintf("see that %s is up and on the link of %s (`ip neigh show %s`)", n.Addr, device, n.Addr),
-			"%s does not answer on %s", n.Addr, device)
+		w.add(stepNeighbor, admin.StepBroken, see, "%s does not answer on %s", n.Addr, device)
+	case n.State == kernel.NeighborIncomplete && w.silent():
+		w.add(stepNeighbor, admin.StepBroken, see, "%s does not answer on %s: it is being asked for, and its session is down", n.Addr, device)
 	case n.State == kernel.NeighborIncomplete:
 		w.add(stepNeighbor, admin.StepUnknown, ping, "%s is being asked for on %s and has not answered yet", n.Addr, device)
 	case n.State == kernel.NeighborNone:
@@ -179,6 +181,16 @@ func (w *way) neighbor() {
 	default:
 		w.good(stepNeighbor, "%s is known on %s (%s)", n.Addr, device, n.State)
 	}
+}
+
+// silent is whether the session with the next hop was lost and is not back. Whoever goes on dialling it has the kernel ask
+// for it all the time: then it hardly ever says that it failed.
+func (w *way) silent() bool {
+	if len(w.Mesh.Routes) == 0 {
+		return false
+	}
+	r := w.Mesh.Routes[0]
+	return !r.StaleSince.IsZero() && r.Peer == w.Kernel.Neighbor.Addr
 }
 
 // device is the link by which packets leave.

@@ -456,12 +456,18 @@ func TestAfterTheBrokenStep(t *testing.T) {
 	nobody.Mesh.Refused = []peering.Refusal{refusal(nodeA, "30.1.0.0/16", peering.ReasonLimitNode, "too many")}
 	twice := toRemote()
 	twice.Kernel.Leads, twice.Findings = false, []doctor.Check{{Name: "rules", Result: doctor.Failed, Why: "no rule", Fix: "add it"}}
+	silent := toRemote()
+	silent.Mesh.Routes[0].StaleSince, silent.Kernel.Neighbor.State = ago(9*time.Second), kernel.NeighborIncomplete
 	ahead, own := toRemote(), toOwn()
 	ahead.Kernel.Decision, own.Kernel = byDefault().Decision, byDefault()
 	for name, c := range map[string]struct {
 		facts Facts
 		want  string
 	}{
+		"a next hop that fell silent": {
+			silent, "cluster good, block good, policy good, freshness warning, route good, table good, rule good, lookup good, neighbor broken, device good, " +
+				"host good, return good",
+		},
 		"a lookup that goes elsewhere": {ahead, "cluster good, block good, policy good, freshness good, route good, table good, rule good, lookup broken, host good, return good"},
 		"an own pod, by default":       {own, "cluster good, block good, lookup broken"},
 		"by the default route":         {f, "cluster good, block broken, lookup warning"},

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -234,6 +236,13 @@ func TestAReloadLeavesTheWatchAlone(t *testing.T) {
 	r := newAPIRig(t, a, fromAPI).onHangupOnly().start()
 	r.wantPeers(nodeA)
 	r.wantTrouble("")
+	watched := func(q url.Values) bool { return q.Has("watch") }
+	r.eventually(func() error {
+		if !slices.ContainsFunc(a.Asked(), watched) {
+			return errors.New("nobody watches yet")
+		}
+		return nil
+	})
 	asked := len(a.Asked())
 	for i := range 20 {
 		r.reloaded(func() {

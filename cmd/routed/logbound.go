@@ -10,7 +10,7 @@ import (
 // Of one event there are so many lines in a window at most, from info upwards: a thousand sessions that flap, or whoever
 // provokes us, fill no disk. What was left out is told at the window's end.
 const (
-	boundLines  = 100
+	boundLines  = 200
 	boundWindow = 10 * time.Second
 )
 
