@@ -163,15 +163,15 @@ func sameConfig(a, b *config.Config) bool {
 		cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}, netip.AddrPort{}, peering.Password{}))
 }
 
-// change says what it takes to bring another value of a key into force.
-func change(t *testing.T, path string) string {
+// change says what it takes to bring another value of a key into force, with old in force.
+func change(t *testing.T, old *config.Config, path string) string {
 	t.Helper()
 	values, known := otherValues()[path]
 	if !known {
 		t.Errorf("otherValues has none for %s", path)
 		return ""
 	}
-	old, now := withValues(t, nil), withValues(t, values)
+	now := withValues(t, values)
 	if sameConfig(old, now) {
 		t.Errorf("%s: %v changes nothing", path, values)
 	}
@@ -224,7 +224,7 @@ func (k key) kind() string {
 // TestReferenceStatesDefaults: the default that a comment states is the value that stands there, and what the program takes when
 // the key is left out.
 func TestReferenceStatesDefaults(t *testing.T) {
-	n := 0
+	n, whole := 0, withValues(t, nil)
 	for _, k := range readReference(t) {
 		value, _ := k.byDefault()
 		if k.parent || k.unset || value == "" || value == "required" || value == "none" && k.value != "none" || strings.HasPrefix(value, "node.address") ||
@@ -236,7 +236,7 @@ func TestReferenceStatesDefaults(t *testing.T) {
 		if stated != shown && value != shown {
 			t.Errorf("%s: the comment says %q is the default, and %q stands there", k.path, stated, shown)
 		}
-		if !sameConfig(withValues(t, nil), withValues(t, map[string]any{k.path: nil})) {
+		if !sameConfig(whole, withValues(t, map[string]any{k.path: nil})) {
 			t.Errorf("%s: without it, another value than %q is taken", k.path, shown)
 		}
 	}
@@ -252,7 +252,7 @@ func TestReferencePage(t *testing.T) {
 		"Every key, as [config/reference.yaml](../config/reference.yaml) has it; what belongs together is explained in " +
 		"[configuration.md](configuration.md).\n*Change* says what brings another value into force: a *reload*, " +
 		"which happens when the file changes, or a *restart*.\n")
-	n := 0
+	n, old := 0, withValues(t, nil)
 	for _, k := range readReference(t) {
 		value, text := k.byDefault()
 		if !strings.Contains(k.path, ".") {
@@ -265,7 +265,7 @@ func TestReferencePage(t *testing.T) {
 			continue
 		}
 		value = strings.TrimPrefix(value, `"": `)
-		fmt.Fprintf(&page, "| `%s` | %s | %s | %s | %s |\n", k.path, k.kind(), cell(value), change(t, k.path), cell(text))
+		fmt.Fprintf(&page, "| `%s` | %s | %s | %s | %s |\n", k.path, k.kind(), cell(value), change(t, old, k.path), cell(text))
 	}
 	if n < 50 {
 		t.Errorf("only %d keys", n)
