@@ -38,7 +38,7 @@ func (v *validator) ownAddress(s scalar, own ownKey, pods []netip.Prefix) netip.
 		return netip.Addr{}
 	}
 	v.places[own.key] = s.place
-	a, ok := v.nodeAddr(s)
+	a, ok := v.addr(s)
 	switch {
 	case !ok:
 		return netip.Addr{}

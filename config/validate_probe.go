@@ -4,8 +4,6 @@ import (
 	"net/netip"
 	"slices"
 	"time"
-
-	"routed/peering/roster"
 )
 
 // The ranges of what probes may cost. A longer timeout, or more packets, would have more probes under way than their 16
@@ -60,13 +58,8 @@ func (v *validator) probeInterval(s scalar) time.Duration {
 func (v *validator) probed(l list, ranges []netip.Prefix) []netip.Addr {
 	v.atMost(l.place, len(l.items), maxProbeAddresses)
 	return distinct(v, l.items, func(s scalar) (netip.Addr, bool) {
-		text, ok := v.text(s)
+		a, ok := v.addr(s)
 		if !ok {
-			return netip.Addr{}, false
-		}
-		a, err := roster.ParseAddr(text)
-		if err != nil {
-			v.fail(s.place, "%v", err)
 			return netip.Addr{}, false
 		}
 		if !slices.ContainsFunc(ranges, func(p netip.Prefix) bool { return p.Contains(a) }) {

@@ -125,7 +125,7 @@ func (v *validator) reflector(s scalar, port uint16) (netip.AddrPort, bool) {
 
 func (v *validator) nodes(r rawNodes) Nodes {
 	v.atMost(r.Addresses.place, len(r.Addresses.items), maxAddresses)
-	n := Nodes{Addresses: distinct(v, r.Addresses.items, v.nodeAddr), HostsFile: v.file(r.HostsFile)}
+	n := Nodes{Addresses: distinct(v, r.Addresses.items, v.addr), HostsFile: v.file(r.HostsFile)}
 	if r.Kubernetes != nil {
 		n.Kubernetes = v.kubernetes(*r.Kubernetes)
 	}

@@ -147,8 +147,8 @@ func (v *validator) atMost(p place, n, most int) {
 	}
 }
 
-// nodeAddr gives the address of a node, this or another.
-func (v *validator) nodeAddr(s scalar) (netip.Addr, bool) {
+// addr gives an address, written as rosters write them.
+func (v *validator) addr(s scalar) (netip.Addr, bool) {
 	text, ok := v.text(s)
 	if !ok {
 		return netip.Addr{}, false

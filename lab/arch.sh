@@ -11,8 +11,9 @@ if ! command -v qemu-s390x-static >/dev/null; then
 	$sudo apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends qemu-user-static >/dev/null
 fi
+# TestKernel… need a kernel; TestNarrowRules opens netlink sockets of a kind that qemu does not translate.
 for arch in arm64:aarch64 ppc64le:ppc64le s390x:s390x; do
 	echo "$arch"
-	CGO_ENABLED=0 GOARCH=${arch%:*} "${GO:-go}" test -count=1 -exec "qemu-${arch#*:}-static" -timeout 20m -skip '^TestKernel' \
+	CGO_ENABLED=0 GOARCH=${arch%:*} "${GO:-go}" test -count=1 -exec "qemu-${arch#*:}-static" -timeout 20m -skip '^(TestKernel|TestNarrowRules$)' \
 		./peering ./peering/roster ./config ./admin ./kernel ./guard
 done

@@ -23,6 +23,8 @@ mknod -m 666 dev/tty c 5 0
 for d in null:3 zero:5 full:7 random:8 urandom:9; do mknod -m 666 "dev/${d%:*}" c 1 "${d#*:}"; done
 # Only what is asked for is started, and all of that: nothing that a distribution starts, or forbids containers to start.
 rm -rf usr/sbin/policy-rc.d var/lib/man-db/auto-update etc/systemd/system/*.wants lib/systemd/system/*.wants usr/lib/systemd/system/*.wants
+# The host's dpkg may be at work just now: here it was not interrupted.
+rm -f var/lib/dpkg/updates/*
 mkdir -p run/systemd/system
 cat >run/systemd/system/lab.target <<END
 [Unit]

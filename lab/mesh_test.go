@@ -205,7 +205,10 @@ func (m *mesh) waitHealthy(t *testing.T) {
 	must(t, m.WaitHealthy(ctx))
 }
 
-func (m *mesh) testPings(t *testing.T) { m.pingAll(t) }
+func (m *mesh) testPings(t *testing.T) {
+	t.Helper()
+	m.pingAll(t)
+}
 
 // pingAll has each node, and a pod on it, reach a pod on each node of the other cluster.
 func (m *mesh) pingAll(t *testing.T) {

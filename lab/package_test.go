@@ -66,11 +66,11 @@ func newPackaged(t *testing.T) *packaged {
 	bird := lab.BIRD{Tool: lab.BIRD16, Peering: lab.Dial}
 	lab.Need(t, bird.Tool, lab.NFT)
 	deb := packageOf(t)
-	p := &packaged{mesh: newMesh(t, bird), deb: deb}
-	p.node = p.Node("gyliu-icp-1")
-	var err error
-	p.binary, err = buildRelease()
+	binary, err := buildRelease()
 	must(t, err)
+	ctx, net := buildWithBIRD(t, bird) // after all that is built: its time is for the test
+	p := &packaged{mesh: &mesh{Network: net, ctx: ctx, bird: bird, binary: binary}, deb: deb}
+	p.node = p.Node("gyliu-icp-1")
 	if p.machine, err = p.node.Boot(p.ctx, os.Getenv(envRoot)); errors.Is(err, lab.ErrNoMachine) {
 		skip(t, err.Error())
 	}
@@ -409,7 +409,7 @@ func (p *packaged) testSigned(t *testing.T) {
 		}
 		must(t, lab.WaitFor(p.ctx, "signed sessions", func(ctx context.Context) error {
 			out, err := p.machine.Run(ctx, "ss", "-tin", "state", "established", "( sport = :1790 or dport = :1790 )")
-			if n := strings.Count(out, "="+secret); err == nil && n < 3 {
+			if n := strings.Count(out, secret); err == nil && n < 3 {
 				err = fmt.Errorf("%d of 3: %s", n, out)
 			}
 			return err
@@ -461,7 +461,7 @@ func (p *packaged) testStuck(t *testing.T) {
 // A newer package replaces the daemon in one step.
 func (p *packaged) testUpgraded(t *testing.T) {
 	newer := filepath.Join(filepath.Dir(p.deb), "newer.deb")
-	repack := `dpkg-deb -R "$1" "$2.dir" && sed -i 's/^Version: .*/Version: 0.0.2-1/' "$2.dir/DEBIAN/control" && dpkg-deb -Znone -b "$2.dir" "$2"`
+	repack := `rm -rf "$2.dir" && dpkg-deb -R "$1" "$2.dir" && sed -i 's/^Version: .*/Version: 0.0.2-1/' "$2.dir/DEBIAN/control" && dpkg-deb -Znone -b "$2.dir" "$2"`
 	if out, err := exec.CommandContext(p.ctx, "sh", "-c", repack, "sh", p.deb, newer).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

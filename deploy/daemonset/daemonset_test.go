@@ -187,6 +187,9 @@ func TestComponents(t *testing.T) {
 			env := pod.Containers[0].Env
 			return len(env) == 2 && env[0].Name == "NODE_IP" && env[0].ValueFrom.FieldRef.FieldPath == "status.hostIPs"
 		},
+		"icmp": func(pod corev1.PodSpec) bool {
+			return slices.Equal(pod.Containers[0].SecurityContext.Capabilities.Add, []corev1.Capability{"NET_ADMIN", "NET_RAW"})
+		},
 		"selinux": func(pod corev1.PodSpec) bool {
 			return pod.SecurityContext.SELinuxOptions.Type == "spc_t" && pod.SecurityContext.SeccompProfile != nil
 		},
@@ -203,7 +206,7 @@ func TestComponents(t *testing.T) {
 			t.Errorf("with %s the pod is %+v", component, pod)
 		}
 	}
-	if all, err := filepath.Glob("components/*"); err != nil || len(all) != 3 {
+	if all, err := filepath.Glob("components/*"); err != nil || len(all) != 4 {
 		t.Errorf("a component is not tested: %v, %v", all, err)
 	}
 }

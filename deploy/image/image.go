@@ -60,7 +60,7 @@ func (s Spec) image(arch string) (v1.Image, error) {
 		return nil, err
 	}
 	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(files)), nil },
-		tarball.WithMediaType(types.OCILayer))
+		tarball.WithMediaType(types.OCILayer), tarball.WithCompressedCaching) // compressed once, not each time that it is asked for
 	if err != nil {
 		return nil, err
 	}

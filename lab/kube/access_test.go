@@ -3,6 +3,8 @@ package kube
 import (
 	"context"
 	"fmt"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +16,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+
+	"routed/peering/roster/kube"
 )
 
 // token asks for a token of an account, as `kubectl create token` does.
@@ -68,6 +72,38 @@ func TestRights(t *testing.T) {
 		t.Errorf("the account for other clusters may\n%s\nbeyond what any account may; want %v", strings.Join(roster, "\n"), want)
 	}
 	c.checkRequests(t)
+	c.checkScript(t)
+}
+
+// checkScript: what roster-kubeconfig prints is what a daemon of another cluster reads the nodes with. The token in the Secret
+// would be put there by a controller.
+func (c *cluster) checkScript(t *testing.T) {
+	t.Helper()
+	ctx, secrets := t.Context(), c.client.CoreV1().Secrets(namespace)
+	secret, err := secrets.Get(ctx, "routed-roster", metav1.GetOptions{})
+	must(t, err)
+	script := func() ([]byte, error) {
+		cmd := exec.CommandContext(ctx, filepath.Join(daemonset, "roster-kubeconfig"))
+		cmd.Env = append(os.Environ(), "KUBECONFIG="+c.kubeconfig(t, adminToken), "PATH="+os.Getenv(envBinaries)+":"+os.Getenv("PATH"))
+		return cmd.Output()
+	}
+	if out, err := script(); err == nil {
+		t.Errorf("without a token it prints %s", out)
+	}
+	secret.Data = map[string][]byte{"token": []byte(c.token(t, "routed-roster")), "ca.crt": c.ca}
+	_, err = secrets.Update(ctx, secret, metav1.UpdateOptions{})
+	must(t, err)
+	out, err := script()
+	must(t, err)
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	must(t, os.WriteFile(path, out, 0o600))
+	target, err := kube.Load(kube.Settings{Kubeconfig: path})
+	must(t, err)
+	c.putNode(t, "gyliu-icp-1", nil, internal("9.111.255.21"))
+	nodes, err := kube.List(ctx, target)
+	if err != nil || len(nodes) != 1 || nodes[0].Name != "gyliu-icp-1" || target.Server() != c.url {
+		t.Errorf("at %s there are %v, %v", target.Server(), nodes, err)
+	}
 }
 
 // checkRequests makes the requests themselves, with a token of the account.

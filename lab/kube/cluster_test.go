@@ -39,6 +39,7 @@ func TestMain(m *testing.M) { os.Exit(lab.Main(m, etcd())) }
 
 // cluster is a control plane without controllers: etcd and the API server, on loopback.
 type cluster struct {
+	owner  *testing.T // whose end is the cluster's
 	dir    string
 	etcd   *program
 	api    *program
@@ -56,13 +57,14 @@ func startCluster(t *testing.T) *cluster {
 	if os.Getenv(envBinaries) == "" {
 		t.Skipf("no API server: run make test-kube, which builds one and sets %s", envBinaries)
 	}
-	c := &cluster{dir: t.TempDir()}
+	c := &cluster{owner: t, dir: t.TempDir()}
 	c.startEtcd(t)
 	c.makeKeys(t)
 	port := freePort(t)
 	c.url = "https://127.0.0.1:" + port
 	c.args = []string{
 		"--etcd-servers", c.etcd.url, "--bind-address", "127.0.0.1", "--secure-port", port, "--cert-dir", c.dir,
+		"--advertise-address", "192.0.2.1", "--endpoint-reconciler-type", "none", // there is no default route to find one by
 		"--authorization-mode", "RBAC", "--token-auth-file", c.file("tokens.csv"), "--service-cluster-ip-range", "10.0.0.0/24",
 		"--service-account-issuer", issuer, "--service-account-signing-key-file", c.file("sa.key"), "--service-account-key-file", c.file("sa.key"),
 	}
@@ -85,7 +87,7 @@ func (c *cluster) startEtcd(t *testing.T) {
 		"--listen-client-urls", client, "--advertise-client-urls", client, "--listen-peer-urls", peer,
 		"--initial-advertise-peer-urls", peer, "--initial-cluster", "one="+peer)
 	cmd.Env = append(os.Environ(), found.Env()...)
-	c.etcd = start(t, cmd)
+	c.etcd = c.start(t, cmd)
 	c.etcd.url = client
 }
 
@@ -101,7 +103,7 @@ func (c *cluster) makeKeys(t *testing.T) {
 // startAPI starts the API server and waits until it is ready; it makes its certificate the first time.
 func (c *cluster) startAPI(t *testing.T) {
 	t.Helper()
-	c.api = start(t, exec.Command(filepath.Join(os.Getenv(envBinaries), "kube-apiserver"), c.args...))
+	c.api = c.start(t, exec.Command(filepath.Join(os.Getenv(envBinaries), "kube-apiserver"), c.args...))
 	eventually(t, func() error {
 		if err := c.api.alive(); err != nil {
 			t.Fatal(err)
@@ -176,7 +178,8 @@ type program struct {
 	done chan struct{}
 }
 
-func start(t *testing.T, cmd *exec.Cmd) *program {
+// start starts a program of the cluster; a test that is part of the owner's may do it.
+func (c *cluster) start(t *testing.T, cmd *exec.Cmd) *program {
 	t.Helper()
 	p := &program{cmd: cmd, out: &bytes.Buffer{}, done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = p.out, p.out
@@ -185,10 +188,10 @@ func start(t *testing.T, cmd *exec.Cmd) *program {
 		defer close(p.done)
 		_ = cmd.Wait() // how it ended is of no interest: it ends by a signal
 	}()
-	t.Cleanup(func() {
-		p.stop(t)
-		if t.Failed() {
-			t.Logf("%s:\n%s", cmd.Path, p.out.Bytes()[max(0, p.out.Len()-4000):])
+	c.owner.Cleanup(func() {
+		p.stop(c.owner)
+		if c.owner.Failed() {
+			c.owner.Logf("%s:\n%s", cmd.Path, p.out.Bytes()[max(0, p.out.Len()-4000):])
 		}
 	})
 	return p

@@ -93,7 +93,7 @@ func TestMistakeIsRefused(t *testing.T) {
 func TestPods(t *testing.T) {
 	c := startCluster(t)
 	c.mustKubectl(t, "apply", "--server-side", "-k", filepath.Join(daemonset, "overlays/cluster-1"))
-	for _, component := range []string{"dual-stack", "selinux"} {
+	for _, component := range []string{"dual-stack", "icmp", "selinux"} {
 		set, err := manifest.RenderWith(filepath.Join(daemonset, "overlays/cluster-1"), filepath.Join(daemonset, "components", component))
 		must(t, err)
 		c.checkAdmitted(t, set.DaemonSets[0].Spec.Template)
