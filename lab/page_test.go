@@ -140,7 +140,7 @@ func TestStatusPageOfALargeMesh(t *testing.T) {
 	lab.Need(t, lab.Chromium)
 	address := serveLargeMesh(t)
 	b := browser.Start(t, "", chromedp.IgnoreCertErrors)
-	if s, err := read(b, "https://" + address + "/"); err == nil && s.Verdict != "" {
+	if s, err := read(b, "https://"+address+"/"); err == nil && s.Verdict != "" {
 		t.Fatalf("without a password: %+v", s)
 	}
 	b = browser.Start(t, "", chromedp.IgnoreCertErrors)

@@ -64,7 +64,10 @@ func (b *Browser) picture(end string) ([]byte, error) {
 func paletted(picture image.Image) *image.Paletted {
 	bounds := picture.Bounds()
 	count := map[color.RGBA]int{}
-	at := func(x, y int) color.RGBA { return color.RGBAModel.Convert(picture.At(x, y)).(color.RGBA) }
+	at := func(x, y int) color.RGBA {
+		r, g, b, a := picture.At(x, y).RGBA() // of 16 bits
+		return color.RGBA{uint8(r >> 8), uint8(g >> 8), uint8(b >> 8), uint8(a >> 8)}
+	}
 	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
 		for x := bounds.Min.X; x < bounds.Max.X; x++ {
 			count[at(x, y)]++

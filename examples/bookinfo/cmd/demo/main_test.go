@@ -21,7 +21,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(lab.Main(m, lab.BIRD16, lab.BIRD2, lab.Ping, lab.Chromium))
+	os.Exit(lab.Main(m, lab.BIRD2, lab.Ping, lab.Chromium))
 }
 
 func TestOptionsRefused(t *testing.T) {

@@ -147,7 +147,7 @@ func (s *show) opensEvenly(ctx context.Context) error {
 
 // opensCut opens the page while v3 cannot be reached: fewer times, since each turn of v3 is waited for.
 func (s *show) opensCut(ctx context.Context, what string) error {
-	const pages = 12
+	const pages = 6
 	spread, err := s.reader.read(ctx, pages, s.pods)
 	if err != nil {
 		return err

@@ -32,12 +32,13 @@ func compile(t *testing.T, pkg string) string {
 // The whole story: the page with red stars from the other cluster, cut and healed. After the scenes that change what a reader
 // sees a browser opens the page through the ingress gateway, as with --serve, and looks.
 //
-// BIRD is in its way to meet of Calico 3.16, whose timers have its mesh up in two seconds instead of fifteen.
+// It has BIRD 2 with Calico's timers, whose mesh is up in three seconds: BIRD 1.6 with its own takes fifteen, and what routed
+// does is the same with each, which TestMesh of lab shows.
 func TestStory(t *testing.T) {
-	lab.Need(t, lab.Ping, lab.Chromium)
+	lab.Need(t, lab.BIRD2, lab.Ping, lab.Chromium)
 	o, err := parseOptions([]string{
 		"--routed", compile(t, "routed/cmd/routed"), "--bookinfo", compile(t, "routed/examples/bookinfo/cmd/bookinfo"),
-		"--requests", "60", "--mode", "accept", "--bird", "2",
+		"--requests", "60", "--bird", "2", "--mode", "accept",
 	})
 	must(t, err)
 	dir := t.TempDir()
@@ -137,7 +138,6 @@ func (v visitor) seesEachVersion(t *testing.T) {
 	stars := func(color string) []row { return []row{{5, color, true}, {4, color, true}} }
 	v.wait(t, rendered{Version: "v1", Reviews: 2, Stars: []row{}, Sorry: []string{}})
 	v.wait(t, rendered{Version: "v2", Reviews: 2, Stars: stars(black), Sorry: []string{}})
-	v.Keep(t, "bookinfo-black-stars.png", "main")
 	v.wait(t, rendered{Version: "v3", Reviews: 2, Stars: stars(red), Sorry: []string{}})
 	v.Keep(t, "bookinfo-red-stars.png", "main")
 }
