@@ -251,6 +251,7 @@ const (
 type Metrics struct {
 	Listen        netip.AddrPort
 	WebConfigFile string // Prometheus exporter-toolkit: TLS, basic authentication; empty: plain HTTP
+	PeerLabel     bool   // series for each remote node, by the label peer
 }
 
 // Admin is the socket that `routed status` and its like talk to.

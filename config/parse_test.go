@@ -103,7 +103,7 @@ func TestParseFillsInDefaults(t *testing.T) {
 			WithdrawalBrake: WithdrawalBrake{SharePercent: 50, Hold: 30 * time.Second},
 		},
 		Probe:   Probe{Timeout: time.Second, PathMTU: true, PacketsPerSecond: 100, Addresses: ProbeNone},
-		Metrics: Metrics{Listen: netip.MustParseAddrPort("127.0.0.1:9790")},
+		Metrics: Metrics{Listen: netip.MustParseAddrPort("127.0.0.1:9790"), PeerLabel: true},
 		Admin:   Admin{Socket: "/run/routed/routed.sock"},
 		State:   State{Directory: "/var/lib/routed"},
 		Log:     Log{Level: "info"},
@@ -161,7 +161,7 @@ kernel:
   convergenceDeadline: 1s
 mesh: {retention: 720h, withdrawalBrake: {share: 75, hold: 1m30s}}
 probe: {interval: 30s, timeout: 500ms, pathMTU: false, packetsPerSecond: 1000, addresses: first}
-metrics: {listen: ":9100", webConfigFile: /etc/routed/web.yaml}
+metrics: {listen: ":9100", webConfigFile: /etc/routed/web.yaml, peerLabel: false}
 admin: {socket: /tmp/routed.sock}
 state: {directory: state}
 log: {level: debug}

@@ -137,6 +137,7 @@ type rawMetrics struct {
 	place
 	Listen        scalar `yaml:"listen"`
 	WebConfigFile scalar `yaml:"webConfigFile"`
+	PeerLabel     scalar `yaml:"peerLabel"`
 }
 
 type rawAdmin struct {

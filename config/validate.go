@@ -202,6 +202,7 @@ func (v *validator) metrics(r rawMetrics) Metrics {
 	m := Metrics{
 		Listen:        netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 9790),
 		WebConfigFile: v.file(r.WebConfigFile),
+		PeerLabel:     v.boolean(r.PeerLabel, true),
 	}
 	if text, ok := v.text(r.Listen); ok {
 		if strings.HasPrefix(text, ":") {

@@ -16,7 +16,7 @@ func newCalicoCommand() *cobra.Command {
 		Short: "Print the Calico objects that this mesh needs",
 		Long: "Prints the Calico objects that this mesh needs, for the version of Calico that the cluster has: a disabled IPPool for each\n" +
 			"range of remote pods, and the BGPPeer toward the daemon of each node. It asks and changes nothing. Apply them once for the\n" +
-			"cluster, the BGPPeer after routed runs on its nodes.\n\n" +
+			"cluster, shortly before or after routed starts on its nodes.\n\n" +
 			"  routed calico --calico-version 3.28 | calicoctl apply -f -\n" +
 			"  routed calico --calico-version 3.28 --for kubectl | kubectl apply -f -\n\n" +
 			"Exit status: 0 printed, 1 the configuration or the version cannot be used.",

@@ -16,7 +16,7 @@ func (d *daemon) serveMetrics(ctx context.Context, cfg *config.Config) error {
 	build := metrics.Build{Version: version, Revision: revision, GoVersion: runtime.Version()}
 	registry, err := metrics.NewRegistry(build, d.timings, metrics.NewCollector(func() (metrics.Snapshot, error) {
 		return d.snapshot(ctx)
-	}, metrics.Options{}))
+	}, metrics.Options{NoPeerLabel: !cfg.Metrics.PeerLabel}))
 	if err != nil {
 		return err
 	}
