@@ -92,8 +92,9 @@ partition: deps ## ten minutes without the other cluster, then ten without the l
 flood: deps ## a peer that announces a million prefixes, and what that costs
 	ROUTED_FLOOD=1 $(GO) test -count=1 -run '^TestFlood$$' -v ./lab
 
-screenshots: deps ## the pictures of docs/status-page.md, anew
+screenshots: deps ## the pictures of docs/status-page.md and of Bookinfo, anew
 	ROUTED_SCREENSHOTS=$(CURDIR)/docs/images $(GO) test -count=1 -run '^TestStatusPageOfALargeMesh$$|^TestOperating$$/^(ColdStart|StatusPage)$$' ./lab
+	ROUTED_SCREENSHOTS=$(CURDIR)/docs/images $(GO) test -count=1 -run '^TestStory$$' ./examples/bookinfo/cmd/demo
 
 lint: $(GOLANGCI) ## golangci-lint
 	$(GOLANGCI) run --allow-parallel-runners ./...

@@ -19,6 +19,7 @@ import (
 
 	"routed/admin"
 	"routed/lab"
+	"routed/lab/browser"
 	"routed/metrics"
 	"routed/page"
 	"routed/page/pagetest"
@@ -54,18 +55,18 @@ const readPage = `(() => {
 	};
 })()`
 
-func (b *browser) read(url string) (shown, error) {
-	if err := chromedp.Do(b.ctx, chromedp.Navigate(url)); err != nil {
+func read(b *browser.Browser, url string) (shown, error) {
+	if err := b.Open(url); err != nil {
 		return shown{}, err
 	}
-	return chromedp.Run(b.ctx, chromedp.Evaluate[shown](readPage))
+	return browser.Evaluate[shown](b, readPage)
 }
 
 // waitShown waits until the page is as it should be.
-func (b *browser) waitShown(t *testing.T, url, what string, check func(shown) error) {
+func waitShown(t *testing.T, b *browser.Browser, url, what string, check func(shown) error) {
 	t.Helper()
-	must(t, lab.WaitFor(b.ctx, what, func(context.Context) error {
-		s, err := b.read(url)
+	must(t, lab.WaitFor(b.Context(), what, func(context.Context) error {
+		s, err := read(b, url)
 		if err == nil {
 			err = check(s)
 		}
@@ -81,9 +82,9 @@ func (m *mesh) testStatusPage(t *testing.T) {
 	const url = "http://127.0.0.1:9790/"
 	node := m.Node("gyliu-icp-1")
 	remotes := m.RemoteOf(node)
-	b := startBrowser(t, node.Namespace)
+	b := browser.Start(t, node.Namespace)
 
-	b.waitShown(t, url, "a healthy page", func(s shown) error {
+	waitShown(t, b, url, "a healthy page", func(s shown) error {
 		var want []string
 		for _, r := range remotes {
 			want = append(want, "up "+r.Spec.Name)
@@ -94,12 +95,12 @@ func (m *mesh) testStatusPage(t *testing.T) {
 		}
 		return nil
 	})
-	b.checkFits(t, 400, 1000)
-	b.keep(t, "status-page-healthy.png", "main")
+	b.CheckFits(t, 400, 1000)
+	b.Keep(t, "status-page-healthy.png", "main")
 
 	must(t, remotes[0].StopRouted(m.ctx))
 	must(t, node.StopBIRD(m.ctx))
-	b.waitShown(t, url, "a page with problems", func(s shown) error {
+	waitShown(t, b, url, "a page with problems", func(s shown) error {
 		if s.First != "Problems" || len(s.Problems) == 0 || s.Problems[0] != "bird-down" || !strings.HasPrefix(s.Title, s.Verdict) {
 			return errors.New("the problem is not the first thing")
 		}
@@ -108,9 +109,9 @@ func (m *mesh) testStatusPage(t *testing.T) {
 		}
 		return nil
 	})
-	b.checkFits(t, 400, 1000)
-	b.keep(t, "status-page-broken.png", "main")
-	b.checkQuiet(t, url)
+	b.CheckFits(t, 400, 1000)
+	b.Keep(t, "status-page-broken.png", "main")
+	b.CheckQuiet(t, url)
 
 	must(t, node.StartBIRD(m.ctx, m.bird))
 	must(t, remotes[0].StartRouted(m.ctx, m.binary, m.bird.Peering))
@@ -138,27 +139,27 @@ func sameSet(a, b []string) bool {
 func TestStatusPageOfALargeMesh(t *testing.T) {
 	lab.Need(t, lab.Chromium)
 	address := serveLargeMesh(t)
-	b := startBrowser(t, "", chromedp.IgnoreCertErrors)
-	if s, err := b.read("https://" + address + "/"); err == nil && s.Verdict != "" {
+	b := browser.Start(t, "", chromedp.IgnoreCertErrors)
+	if s, err := read(b, "https://"+address+"/"); err == nil && s.Verdict != "" {
 		t.Fatalf("without a password: %+v", s)
 	}
-	b = startBrowser(t, "", chromedp.IgnoreCertErrors)
+	b = browser.Start(t, "", chromedp.IgnoreCertErrors)
 	url := "https://prometheus:open%20sesame@" + address + "/"
-	s, err := b.read(url)
+	s, err := read(b, url)
 	must(t, err)
 	if s.First != "Problems" || s.Cells < 550 || len(s.Rows) < 15 || s.Rows[0] != "down worker-2-0017" || !s.Styled {
 		t.Errorf("%+v", s)
 	}
-	b.checkFits(t, 400, 1000, 1920)
-	b.keep(t, "status-page-large.png", ".legend")
-	b.checkQuiet(t, url)
+	b.CheckFits(t, 400, 1000, 1920)
+	b.Keep(t, "status-page-large.png", ".legend")
+	b.CheckQuiet(t, url)
 }
 
 // serveLargeMesh serves until the test ends.
 func serveLargeMesh(t *testing.T) (address string) {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	handler, err := page.NewHandler(page.Config{Within: browserWithin, Log: log, Read: func(context.Context) (admin.Status, admin.Peers, error) {
+	handler, err := page.NewHandler(page.Config{Within: testTimeout, Log: log, Read: func(context.Context) (admin.Status, admin.Peers, error) {
 		s, p := pagetest.Mesh(390, 200, 8, 400)
 		return s, p, nil
 	}})

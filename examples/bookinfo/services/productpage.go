@@ -28,7 +28,7 @@ type shop struct {
 
 // NewProductPage is the product page: GET /productpage, and what it knows as JSON at GET /api/v1/products/0/reviews.
 func NewProductPage(details, reviews *Endpoints, log *slog.Logger) (http.Handler, error) {
-	page, err := template.New("productpage").Funcs(template.FuncMap{"stars": stars}).Parse(productPage)
+	page, err := template.New("productpage").Funcs(template.FuncMap{"stars": stars, "rest": rest}).Parse(productPage)
 	if err != nil {
 		return nil, err
 	}
@@ -41,14 +41,18 @@ func NewProductPage(details, reviews *Endpoints, log *slog.Logger) (http.Handler
 	return mux, nil
 }
 
+const mostStars = 5
+
 // stars makes n of them countable.
 func stars(n int) ([]struct{}, error) {
-	const most = 5
-	if n < 0 || n > most {
+	if n < 0 || n > mostStars {
 		return nil, fmt.Errorf("%d stars", n)
 	}
 	return make([]struct{}, n), nil
 }
+
+// rest is what n stars lack of all.
+func rest(n int) ([]struct{}, error) { return stars(mostStars - n) }
 
 // show writes the page, with an apology in the place of whatever did not come.
 func (s *shop) show(w http.ResponseWriter, r *http.Request) {

@@ -9,45 +9,19 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"routed/examples/bookinfo/services"
 	"routed/lab"
-	"routed/lab/play"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(lab.Main(m, lab.BIRD16, lab.BIRD2, lab.Ping))
-}
-
-// compile builds a command of this module.
-func compile(t *testing.T, pkg string) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), filepath.Base(pkg))
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, pkg).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	return binary
-}
-
-// The whole story: the page with red stars from the other cluster, cut and healed.
-func TestStory(t *testing.T) {
-	lab.Need(t, lab.Ping)
-	o, err := parseOptions([]string{
-		"--routed", compile(t, "routed/cmd/routed"), "--bookinfo", compile(t, "routed/examples/bookinfo/cmd/bookinfo"), "--requests", "60",
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := story(t.Context(), play.NewPrinter(os.Stderr), o, t.TempDir()); err != nil {
-		t.Fatal(err)
-	}
+	os.Exit(lab.Main(m, lab.BIRD2, lab.Ping, lab.Chromium))
 }
 
 func TestOptionsRefused(t *testing.T) {

@@ -15,30 +15,32 @@ import (
 // show is the play's network, its pods and its audience.
 type show struct {
 	*play.Printer
-	opts   *options
-	net    *lab.Network
-	bird   lab.BIRD
-	pods   []pod
-	reader reader
+	opts     *options
+	net      *lab.Network
+	bird     lab.BIRD
+	pods     []pod
+	programs *running
+	reader   reader
+}
+
+// scene is one of the story's. Each stands on the one before.
+type scene struct {
+	name string
+	play func(context.Context) error
+}
+
+func (s *show) script() []scene {
+	return []scene{{"before", s.before}, {"mesh", s.mesh}, {"evenly", s.evenly}, {"cut", s.cut}, {"healed", s.healed}}
 }
 
 // story plays every scene in turn and returns the first promise that did not hold.
 func story(ctx context.Context, p *play.Printer, o *options, dir string) (err error) {
-	bird, err := o.cast.BIRD(p)
+	s, err := raise(ctx, p, o, dir)
 	if err != nil {
-		return err
-	}
-	s := &show{Printer: p, opts: o, bird: bird, pods: bookinfo(o.ratings, socketIn(dir)), reader: newReader(socketIn(dir))}
-	if s.net, err = lab.Build(ctx, topology(s.pods)); err != nil {
 		return err
 	}
 	//nolint:contextcheck // the context may have ended before
-	defer func() { err = errors.Join(err, s.net.Close()) }()
-	programs, err := start(ctx, o.bookinfo, dir, s.pods)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, programs.close()) }()
+	defer func() { err = errors.Join(err, s.close()) }()
 	if err := s.scenes(ctx); err != nil || !o.serve {
 		return err
 	}
@@ -50,13 +52,31 @@ func story(ctx context.Context, p *play.Printer, o *options, dir string) (err er
 	return nil
 }
 
+// raise builds the network and starts what runs in the pods; dir is for the gateway's socket and the logs.
+func raise(ctx context.Context, p *play.Printer, o *options, dir string) (_ *show, err error) {
+	bird, err := o.cast.BIRD(p)
+	if err != nil {
+		return nil, err
+	}
+	s := &show{Printer: p, opts: o, bird: bird, pods: bookinfo(o.ratings, socketIn(dir)), reader: newReader(socketIn(dir))}
+	if s.net, err = lab.Build(ctx, topology(s.pods)); err != nil {
+		return nil, err
+	}
+	if s.programs, err = start(ctx, o.bookinfo, dir, s.pods); err != nil {
+		return nil, errors.Join(err, s.net.Close()) //nolint:contextcheck // the context may have ended before
+	}
+	return s, nil
+}
+
+func (s *show) close() error { return errors.Join(s.programs.close(), s.net.Close()) }
+
 // scenes are bounded in time; what is served afterwards is not.
 func (s *show) scenes(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, playTimeout)
 	defer cancel()
-	for _, scene := range []func(context.Context) error{s.before, s.mesh, s.evenly, s.cut, s.healed} {
-		if err := scene(ctx); err != nil {
-			return err
+	for _, scene := range s.script() {
+		if err := scene.play(ctx); err != nil {
+			return fmt.Errorf("in the scene %q: %w", scene.name, err)
 		}
 	}
 	return nil
@@ -127,7 +147,7 @@ func (s *show) opensEvenly(ctx context.Context) error {
 
 // opensCut opens the page while v3 cannot be reached: fewer times, since each turn of v3 is waited for.
 func (s *show) opensCut(ctx context.Context, what string) error {
-	const pages = 12
+	const pages = 6
 	spread, err := s.reader.read(ctx, pages, s.pods)
 	if err != nil {
 		return err

@@ -1,14 +1,8 @@
-package lab_test
+package browser
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"fmt"
-	"image"
-	"image/color"
-	"image/png"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,11 +19,11 @@ import (
 	"routed/lab"
 )
 
-// browserWithin bounds what one test does with a browser.
-const browserWithin = 2 * time.Minute
+// within bounds what one test does with a browser.
+const within = 2 * time.Minute
 
-// browser is a headless Chromium, and what it complained of and asked for.
-type browser struct {
+// Browser is a headless Chromium, and what it complained of and asked for.
+type Browser struct {
 	ctx context.Context //nolint:containedctx // chromedp keeps the browser in it
 
 	mu         sync.Mutex
@@ -37,14 +31,14 @@ type browser struct {
 	requests   []string
 }
 
-// startBrowser starts a browser in a namespace, or in the sandbox itself when that is empty, until the test ends.
-func startBrowser(t *testing.T, ns lab.Namespace, options ...chromedp.ExecAllocatorOption) *browser {
+// Start starts a browser in a namespace, or in the sandbox itself when that is empty, until the test ends.
+func Start(t *testing.T, ns lab.Namespace, options ...chromedp.ExecAllocatorOption) *Browser {
 	t.Helper()
 	lab.Need(t, lab.Chromium)
 	found, err := lab.Chromium.Find()
 	must(t, err)
 	dir := t.TempDir()
-	ctx, stop := context.WithTimeout(t.Context(), browserWithin)
+	ctx, stop := context.WithTimeout(t.Context(), within)
 	t.Cleanup(stop)
 	ctx, stop = chromedp.NewExecAllocator(ctx, append(append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(found.Path(lab.Chromium.Program)), chromedp.UserDataDir(dir), chromedp.NoSandbox, chromedp.DisableGPU,
@@ -53,7 +47,7 @@ func startBrowser(t *testing.T, ns lab.Namespace, options ...chromedp.ExecAlloca
 		chromedp.ModifyCmdFunc(func(cmd *exec.Cmd) { moveInto(ns, cmd) }),
 	), options...)...)
 	t.Cleanup(stop)
-	b := &browser{}
+	b := &Browser{}
 	b.ctx, stop = chromedp.NewContext(ctx, chromedp.WithErrorf(t.Logf), chromedp.WithListener(b.hear))
 	t.Cleanup(stop)
 	must(t, chromedp.Do(b.ctx))
@@ -69,6 +63,14 @@ func moveInto(ns lab.Namespace, cmd *exec.Cmd) {
 	cmd.Path, cmd.Args = inside.Path, inside.Args
 }
 
+// must ends the test at an error.
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // fonts is the setting that has the browser find fonts on a host without any: those that were unpacked along with it.
 func fonts(t *testing.T, dir string, found lab.Found) string {
 	t.Helper()
@@ -82,8 +84,19 @@ func fonts(t *testing.T, dir string, found lab.Found) string {
 	return "FONTCONFIG_FILE=" + file
 }
 
+// Context ends with the test, or when the browser has had the time that a test gets.
+func (b *Browser) Context() context.Context { return b.ctx }
+
+// Open loads a page and returns when it has loaded.
+func (b *Browser) Open(url string) error { return chromedp.Do(b.ctx, chromedp.Navigate(url)) }
+
+// Evaluate is the value of a JavaScript expression on the page, as its JSON is decoded.
+func Evaluate[T any](b *Browser, expression string) (T, error) {
+	return chromedp.Run(b.ctx, chromedp.Evaluate[T](expression))
+}
+
 // hear keeps what the browser tells of a page.
-func (b *browser) hear(event any) {
+func (b *Browser) hear(event any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch e := event.(type) {
@@ -100,8 +113,8 @@ func (b *browser) hear(event any) {
 	}
 }
 
-// checkQuiet checks that the browser complained of nothing, and asked for nothing but this page.
-func (b *browser) checkQuiet(t *testing.T, url string) {
+// CheckQuiet checks that the browser complained of nothing, and asked for nothing but this page.
+func (b *Browser) CheckQuiet(t *testing.T, url string) {
 	t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -113,68 +126,15 @@ func (b *browser) checkQuiet(t *testing.T, url string) {
 	}
 }
 
-// checkFits checks that at each of these widths nothing but what scrolls by itself is wider than the window.
-func (b *browser) checkFits(t *testing.T, widths ...int64) {
+// CheckFits checks that at each of these widths nothing but what scrolls by itself is wider than the window.
+func (b *Browser) CheckFits(t *testing.T, widths ...int64) {
 	t.Helper()
 	for _, width := range widths {
 		must(t, chromedp.Do(b.ctx, chromedp.EmulateViewport(width, 800)))
-		over, err := chromedp.Run(b.ctx, chromedp.Evaluate[int](`document.documentElement.scrollWidth - document.documentElement.clientWidth`))
+		over, err := Evaluate[int](b, `document.documentElement.scrollWidth - document.documentElement.clientWidth`)
 		must(t, err)
 		if over > 0 {
 			t.Errorf("at %d pixels the page is %d too wide", width, over)
 		}
 	}
-}
-
-// keep writes a picture of the page down to the end of an element for the documentation, when ROUTED_SCREENSHOTS names a
-// folder for it.
-func (b *browser) keep(t *testing.T, name, end string) {
-	t.Helper()
-	dir := os.Getenv("ROUTED_SCREENSHOTS")
-	if dir == "" {
-		return
-	}
-	must(t, chromedp.Do(b.ctx, chromedp.EmulateViewport(960, 800)))
-	bottom, err := chromedp.Run(b.ctx, chromedp.Evaluate[float64](
-		fmt.Sprintf(`document.querySelector(%q).getBoundingClientRect().bottom + window.scrollY`, end)))
-	must(t, err)
-	must(t, chromedp.Do(b.ctx, chromedp.EmulateViewport(960, int64(bottom)+16)))
-	shot, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
-	must(t, err)
-	picture, err := png.Decode(bytes.NewReader(shot))
-	must(t, err)
-	var out bytes.Buffer
-	must(t, (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&out, paletted(picture)))
-	must(t, os.WriteFile(filepath.Join(dir, name), out.Bytes(), 0o644))
-}
-
-// paletted gives a picture the 256 colours that are in it most often, which is a third of the size.
-func paletted(picture image.Image) *image.Paletted {
-	bounds := picture.Bounds()
-	count := map[color.RGBA]int{}
-	at := func(x, y int) color.RGBA { return color.RGBAModel.Convert(picture.At(x, y)).(color.RGBA) }
-	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
-		for x := bounds.Min.X; x < bounds.Max.X; x++ {
-			count[at(x, y)]++
-		}
-	}
-	colours := slices.SortedFunc(maps.Keys(count), func(a, b color.RGBA) int { return cmp.Compare(count[b], count[a]) })
-	var palette color.Palette
-	for _, c := range colours[:min(len(colours), 256)] {
-		palette = append(palette, c)
-	}
-	out := image.NewPaletted(bounds, palette)
-	nearest := map[color.RGBA]uint8{}
-	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
-		for x := bounds.Min.X; x < bounds.Max.X; x++ {
-			c := at(x, y)
-			index, known := nearest[c]
-			if !known {
-				index = uint8(palette.Index(c)) // at most 256
-				nearest[c] = index
-			}
-			out.SetColorIndex(x, y, index)
-		}
-	}
-	return out
 }
