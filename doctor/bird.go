@@ -31,7 +31,10 @@ func checkBIRD(h Host) []Check {
 }
 
 func (h Host) dialledBIRD(name string, at netip.AddrPort) Check {
-	connected := func(s Socket) bool { return !s.Listens && s.Remote == at }
+	// The daemon calls the node's own address by loopback, whichever of them is written; see birdPeers in cmd/routed.
+	connected := func(s Socket) bool {
+		return !s.Listens && s.Remote.Port() == at.Port() && (s.Remote.Addr() == at.Addr() || s.Local.Addr().IsLoopback() && h.isOwn(s.Remote.Addr()))
+	}
 	switch {
 	case slices.ContainsFunc(h.Sockets.Value, connected):
 		return good(name, "a connection with BIRD at %s stands", at)
@@ -46,11 +49,13 @@ func (h Host) dialledBIRD(name string, at netip.AddrPort) Check {
 
 func (h Host) acceptedBIRD(name string, at netip.AddrPort) Check {
 	connected := func(s Socket) bool {
-		return !s.Listens && s.Local == at && (s.Remote.Addr() == at.Addr() || slices.Contains(h.OwnAddresses, s.Remote.Addr()))
+		fromBIRD := s.Local == at && (s.Remote.Addr() == at.Addr() || h.isOwn(s.Remote.Addr()))
+		toBIRD := s.Local.Addr() == at.Addr() && s.Remote.Port() == birdPort && h.isOwn(s.Remote.Addr())
+		return !s.Listens && (fromBIRD || toBIRD) // the daemon dials all the same: BIRD may retry minutes later
 	}
 	switch {
 	case slices.ContainsFunc(h.Sockets.Value, connected):
-		return good(name, "BIRD is connected to %s", at)
+		return good(name, "BIRD is connected with %s", at)
 	case slices.ContainsFunc(h.Sockets.Value, func(s Socket) bool { return s.serves(at) }):
 		return Check{
 			Name: name, Result: Warning, Why: fmt.Sprintf("BIRD is not connected to %s (bird.accept)", at),
@@ -62,6 +67,11 @@ func (h Host) acceptedBIRD(name string, at netip.AddrPort) Check {
 		Fix: "start routed: systemctl start routed",
 	}
 }
+
+func (h Host) isOwn(a netip.Addr) bool { return slices.Contains(h.OwnAddresses, a) }
+
+// birdPort is where BIRD listens (RFC 4271).
+const birdPort = 179
 
 // checkReannounced looks for routes to remote pods that BIRD got from elsewhere, or takes from main and tells the other
 // nodes of this cluster: its kernel protocol learns.

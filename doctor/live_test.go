@@ -39,7 +39,18 @@ func TestBIRD(t *testing.T) {
 		Result: Warning, Why: "BIRD is not connected to 127.0.0.1:1790 (bird.accept)",
 		Fix: "see that calico-node runs on this node, and that its BGPPeer for routed has that address and port",
 	}}
+	connection := func(local, remote string) Socket {
+		return Socket{Local: netip.MustParseAddrPort(local), Remote: netip.MustParseAddrPort(remote)}
+	}
+	stands := []Check{{Result: Good, Why: "a connection with BIRD at 127.0.0.1:179 stands"}}
+	alone := []Check{{Result: Good, Why: "BIRD listens at 127.0.0.1:179, and nobody is connected"}}
 	runChecks(t, "bird", checkBIRD, []checkCase{
+		{"connected by the node's address", func(h *Host) { h.Sockets.Value[1] = connection("127.0.0.1:45678", "9.111.255.21:179") }, stands},
+		{"another's connection", func(h *Host) { h.Sockets.Value[1] = connection("9.111.255.21:45678", "9.111.255.77:179") }, alone},
+		{"that of BIRD with another", func(h *Host) { h.Sockets.Value[1] = connection("9.111.255.21:179", "9.111.255.77:45678") }, alone},
+		{"we have connected", func(h *Host) { accept(h, listening, connection("127.0.0.1:45678", "9.111.255.21:179")) }, []Check{{
+			Result: Good, Why: "BIRD is connected with 127.0.0.1:1790",
+		}}},
 		{"not connected", func(h *Host) { h.Sockets.Value = h.Sockets.Value[:1] }, []Check{{
 			Result: Good, Why: "BIRD listens at 127.0.0.1:179, and nobody is connected",
 		}}},
@@ -50,7 +61,7 @@ func TestBIRD(t *testing.T) {
 			Fix: "see that calico-node runs on this node, and where its BIRD listens (`ss -ltnp`)",
 		}}},
 		{"it has connected", func(h *Host) { accept(h, listening, from("9.111.255.21:3333")) }, []Check{{
-			Result: Good, Why: "BIRD is connected to 127.0.0.1:1790",
+			Result: Good, Why: "BIRD is connected with 127.0.0.1:1790",
 		}}},
 		{"it has not", func(h *Host) { accept(h, listening) }, waiting},
 		{"another has", func(h *Host) { accept(h, listening, from("9.111.255.77:3333")) }, waiting},
