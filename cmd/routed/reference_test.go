@@ -92,7 +92,7 @@ func otherValues() map[string]map[string]any {
 		"kernel.resyncInterval": "61s", "kernel.convergenceDeadline": "61s",
 		"mesh.retention": "2h", "mesh.withdrawalBrake.share": 51, "mesh.withdrawalBrake.hold": "31s",
 		"probe.interval": "30s", "probe.timeout": "2s", "probe.pathMTU": false, "probe.packetsPerSecond": 9, "probe.addresses": "first",
-		"metrics.listen": "127.0.0.1:9791", "metrics.webConfigFile": "/w", "metrics.peerLabel": "false",
+		"metrics.listen": "127.0.0.1:9791", "metrics.webConfigFile": "/w", "metrics.peerLabel": false,
 		"admin.socket": "/a", "state.directory": "/s", "log.level": "debug",
 	}
 	out := map[string]map[string]any{
