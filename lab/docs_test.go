@@ -65,6 +65,8 @@ func newReader(t *testing.T) *reader {
 func (r *reader) testStarted(t *testing.T) {
 	r.write(t, "routed.yaml", r.readme(t))
 	r.write(t, "cluster-2.hosts", "9.111.255.152 gyliu-ubuntu-3\n9.111.255.155 gyliu-ubuntu-2\n9.111.255.77 gyliu-ubuntu-1\n")
+	// For what a page shows of cluster-2's nodes. They are judged here, so that this node is not among their remote ones.
+	r.write(t, "cluster-1.hosts", "9.111.255.129 gyliu-icp-2\n9.111.255.29 gyliu-icp-3\n")
 	must(t, lab.Each(r.ctx, r.Nodes(), func(ctx context.Context, node *lab.Node) error {
 		if err := node.PeerBIRD(ctx); err != nil {
 			return err

@@ -505,7 +505,7 @@ func (p *packaged) kernelState(t *testing.T) string {
 	return rules + strings.Join(ours, "") + nft(p.ctx, t, p.node, "list", "tables")
 }
 
-// files is what of the machine's files differs from the root it was started from, each with its mode and text. Those of
+// files is what of the machine's files differs from the root it was started from, and how, in mode and text. Those of
 // dpkg, apt and the journal tell of what happened and are theirs, as are the backups of whatever changes /etc/group.
 func (p *packaged) files(t *testing.T) map[string]string {
 	t.Helper()
@@ -520,8 +520,9 @@ func (p *packaged) files(t *testing.T) map[string]string {
 		if slices.ContainsFunc(others, func(o string) bool { return strings.HasPrefix(path, o) }) {
 			continue
 		}
-		if now := p.content(t, p.machine.Path(path)); now != p.content(t, filepath.Join("/", os.Getenv(envRoot), path)) {
-			out[path] = now
+		was, now := p.content(t, filepath.Join("/", os.Getenv(envRoot), path)), p.content(t, p.machine.Path(path))
+		if diff := cmp.Diff(was, now); diff != "" {
+			out[path] = diff
 		}
 	}
 	return out
