@@ -36,6 +36,8 @@ type packaged struct {
 	deb     string
 	clean   map[string]string // the machine's own files, without routed
 	kernel  string            // and its kernel
+
+	original string // where the files are that it was started from
 }
 
 // TestPackage plays the life of a node's routed as its package and systemd bring it about, from the installation on a
@@ -95,6 +97,7 @@ func newPackaged(t *testing.T) *packaged {
 		must(t, err)
 	}
 	p.kernel = p.kernelState(t)
+	p.original = original(t)
 	p.clean = p.files(t)
 	return p
 }
@@ -520,12 +523,22 @@ func (p *packaged) files(t *testing.T) map[string]string {
 		if slices.ContainsFunc(others, func(o string) bool { return strings.HasPrefix(path, o) }) {
 			continue
 		}
-		was, now := p.content(t, filepath.Join("/", os.Getenv(envRoot), path)), p.content(t, p.machine.Path(path))
+		was, now := p.content(t, p.original+path), p.content(t, p.machine.Path(path))
 		if diff := cmp.Diff(was, now); diff != "" {
 			out[path] = diff
 		}
 	}
 	return out
+}
+
+// original is where the files are that the machine was started from: without what the sandbox has mounted over some of
+// them, as PrepareFRR does.
+func original(t *testing.T) string {
+	t.Helper()
+	fd, err := unix.OpenTree(unix.AT_FDCWD, filepath.Join("/", os.Getenv(envRoot)), unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	must(t, err)
+	t.Cleanup(func() { must(t, unix.Close(fd)) })
+	return fmt.Sprintf("/proc/self/fd/%d", fd)
 }
 
 // content is the mode and the text of a file.
