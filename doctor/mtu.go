@@ -8,8 +8,9 @@ import (
 	"routed/kernel"
 )
 
-// podDevice is how the names of the devices begin that Calico gives to pods (FELIX_INTERFACEPREFIX).
-const podDevice = "cali"
+// PodDevices is how the names of the devices begin that Calico gives to pods, unless it is told otherwise
+// (FELIX_INTERFACEPREFIX).
+const PodDevices = "cali"
 
 // checkMTU looks at whether what a pod may send fits the devices by which it leaves to remote pods.
 func checkMTU(h Host) []Check {
@@ -19,7 +20,7 @@ func checkMTU(h Host) []Check {
 	}
 	var pod kernel.Link // the one that may send most
 	for _, l := range h.Topology.Value.Links {
-		if strings.HasPrefix(l.Name, podDevice) && (l.MTU > pod.MTU || l.MTU == pod.MTU && l.Name < pod.Name) {
+		if strings.HasPrefix(l.Name, PodDevices) && (l.MTU > pod.MTU || l.MTU == pod.MTU && l.Name < pod.Name) {
 			pod = l
 		}
 	}

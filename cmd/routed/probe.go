@@ -10,18 +10,16 @@ import (
 	"time"
 
 	"routed/config"
+	"routed/doctor"
 	"routed/peering"
 	"routed/probe"
 )
-
-// podDevices is what the names of pods' devices begin with, unless Calico is told otherwise (Felix, InterfacePrefix).
-const podDevices = "cali"
 
 // probeSettle is how long changes of routes gather before the prober is told: a start brings thousands.
 const probeSettle = time.Second
 
 func proberConfig(cfg *config.Config, log *slog.Logger) probe.Config {
-	return probe.Config{Local: cfg.Node.Addresses(), PodDevices: podDevices, Log: log}
+	return probe.Config{Local: cfg.Node.Addresses(), PodDevices: doctor.PodDevices, Log: log}
 }
 
 func probeSettings(p config.Probe) probe.Settings {
