@@ -183,7 +183,7 @@ func getFrom(ctx context.Context, ns lab.Namespace, url string) error {
 	client := http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, network, addr string) (conn net.Conn, err error) {
-			err = within(ns, func() (err error) {
+			err = ns.Do(func() (err error) {
 				conn, err = (&net.Dialer{}).DialContext(ctx, network, addr)
 				return err
 			})

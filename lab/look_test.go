@@ -100,7 +100,7 @@ func fetch(ctx context.Context, ns lab.Namespace, url string) (string, error) {
 	transport := &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, network, addr string) (conn net.Conn, err error) {
-			err = within(ns, func() error {
+			err = ns.Do(func() error {
 				conn, err = (&net.Dialer{}).DialContext(ctx, network, addr)
 				return err
 			})

@@ -24,8 +24,6 @@ const (
 	bgpKeepalive = 4
 )
 
-func within(ns lab.Namespace, f func() error) error { return ns.Do(f) }
-
 // rawPeer is a BGP peer made of bytes: it sends what it is told, and its keepalives.
 type rawPeer struct {
 	conn net.Conn
@@ -36,7 +34,7 @@ type rawPeer struct {
 // dialRaw opens a TCP connection from a node to the BGP port of another, with a TTL.
 func dialRaw(ctx context.Context, from, to *lab.Node, ttl int) (net.Conn, error) {
 	var conn net.Conn
-	err := within(from.Namespace, func() error {
+	err := from.Namespace.Do(func() error {
 		d := net.Dialer{
 			Timeout:   time.Second,
 			LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from.Spec.Addr, 0)),
