@@ -21,7 +21,7 @@ func checkPeers(cfg *config.Config, v Version) error {
 		switch {
 		case !v.since(sincePeerPort):
 			return &Error{"bird.accept", fmt.Sprintf("a BGPPeer of Calico %s has no port, so BIRD cannot dial routed (3.%d and newer can); "+
-				"let routed dial BIRD instead: bird.dial: %s", v, sincePeerPort, netip.AddrPortFrom(loopback(a), birdPort))}
+				"let routed dial BIRD instead: bird.dial: %s", v, sincePeerPort, netip.AddrPortFrom(loopback(a), config.BGPPort))}
 		case !a.IsLoopback():
 			return &Error{"bird.accept", fmt.Sprintf("one BGPPeer serves every node, and Calico makes no session with a node's own address; "+
 				"have %s there, not %s", loopback(a), a)}
@@ -38,9 +38,6 @@ func checkPeers(cfg *config.Config, v Version) error {
 	}
 	return nil
 }
-
-// birdPort is where BIRD listens (RFC 4271).
-const birdPort = 179
 
 // checkTable refuses a table that BIRD would announce from.
 func checkTable(cfg *config.Config, v Version) error {

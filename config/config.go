@@ -9,6 +9,9 @@ import (
 	"routed/peering"
 )
 
+// BGPPort is where BGP speakers listen (RFC 4271 section 8): the local BIRD, and route reflectors.
+const BGPPort = 179
+
 // Config is a validated configuration with all defaults filled in. Nobody changes it once it is made; a reload
 // makes a new one. Addresses are canonical (no zone, IPv4 never mapped into IPv6), prefixes are masked.
 type Config struct {

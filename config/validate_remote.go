@@ -81,7 +81,7 @@ func (v *validator) nodesOrReflectors(r rawRemote, carries SessionFamilies) {
 // defaultPort is where daemons listen, or reflectors: those at the port of BGP (RFC 4271 section 8), as any router does.
 func (r rawRemote) defaultPort() uint16 {
 	if r.reflected() {
-		return 179
+		return BGPPort
 	}
 	return defaultPort
 }

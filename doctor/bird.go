@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"routed/config"
 )
 
 // BIRD is where the session with the local BIRD comes about.
@@ -50,7 +52,7 @@ func (h Host) dialledBIRD(name string, at netip.AddrPort) Check {
 func (h Host) acceptedBIRD(name string, at netip.AddrPort) Check {
 	connected := func(s Socket) bool {
 		fromBIRD := s.Local == at && (s.Remote.Addr() == at.Addr() || h.isOwn(s.Remote.Addr()))
-		toBIRD := s.Local.Addr() == at.Addr() && s.Remote.Port() == birdPort && h.isOwn(s.Remote.Addr())
+		toBIRD := s.Local.Addr() == at.Addr() && s.Remote.Port() == config.BGPPort && h.isOwn(s.Remote.Addr())
 		return !s.Listens && (fromBIRD || toBIRD) // the daemon dials all the same: BIRD may retry minutes later
 	}
 	switch {
@@ -69,9 +71,6 @@ func (h Host) acceptedBIRD(name string, at netip.AddrPort) Check {
 }
 
 func (h Host) isOwn(a netip.Addr) bool { return slices.Contains(h.OwnAddresses, a) }
-
-// birdPort is where BIRD listens (RFC 4271).
-const birdPort = 179
 
 // checkReannounced looks for routes to remote pods that BIRD got from elsewhere, or takes from main and tells the other
 // nodes of this cluster: its kernel protocol learns.

@@ -81,7 +81,7 @@ func (m *mesh) haveItAll(t *testing.T, node *lab.Node) (withAPI func(config stri
 	const neighbor = "ipv4/neigh/eth0/"
 	must(t, node.Sysctls(m.ctx, neighbor+"base_reachable_time_ms=1000", neighbor+"delay_first_probe_time=1", neighbor+"retrans_time_ms=200"))
 	var api *kubetest.API
-	must(t, node.Namespace.Do(func() error {
+	must(t, node.Do(func() error {
 		api = kubetest.Start(t)
 		return nil
 	}))

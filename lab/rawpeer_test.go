@@ -34,7 +34,7 @@ type rawPeer struct {
 // dialRaw opens a TCP connection from a node to the BGP port of another, with a TTL.
 func dialRaw(ctx context.Context, from, to *lab.Node, ttl int) (net.Conn, error) {
 	var conn net.Conn
-	err := from.Namespace.Do(func() error {
+	err := from.Do(func() error {
 		d := net.Dialer{
 			Timeout:   time.Second,
 			LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from.Spec.Addr, 0)),

@@ -17,12 +17,8 @@ import (
 // This file turns the configuration into what each room wants. Nothing here decides, but for two defaults that need both
 // the configuration and the host: who is directly connected, and which families a session carries.
 
-const (
-	// birdPort is where BIRD listens; it takes our connection in either peering mode, since it knows peers by address.
-	birdPort = 179
-	// farHops is the default of remotes[].maxHops for a peer that is on none of our subnets.
-	farHops = 16
-)
+// farHops is the default of remotes[].maxHops for a peer that is on none of our subnets.
+const farHops = 16
 
 // host is what the configuration is resolved against.
 type host struct {
@@ -115,7 +111,8 @@ func (h host) ownAddressErrors(cfg *config.Config) error {
 
 // birdPeers are the sessions with the local BIRD. BIRD knows us by a loopback address and itself by the node's, its
 // `source address`: BIRD 2 takes a connection only when both ends match, BIRD 1.6 looks at ours alone. So the peer is the
-// node's address, in either mode. When BIRD dials us, we dial it all the same: its retries can be minutes apart. Each session
+// node's address, in either mode. When BIRD dials us, we dial it all the same: it knows peers by
+// address, and its retries can be minutes apart. Each session
 // offers every family that this cluster has pods of: BIRD may carry both over one, and says so when it knows a single one.
 func birdPeers(cfg *config.Config) []peering.Peer {
 	var peers []peering.Peer
@@ -137,7 +134,7 @@ func birdPeers(cfg *config.Config) []peering.Peer {
 		}
 	}
 	for _, local := range cfg.BIRD.Accept {
-		add(nodeAddress(cfg, peering.FamilyOf(local)), local, birdPort)
+		add(nodeAddress(cfg, peering.FamilyOf(local)), local, config.BGPPort)
 	}
 	return peers
 }
